@@ -1,0 +1,68 @@
+"""Put a video in front of a language model.
+
+    import videochat
+
+    stack = videochat.load("offline")
+    context = stack.watch("clip.mp4")
+    chat = stack.chat(context)
+    for piece in chat.ask("Which way does the red ball move after the cut?"):
+        print(piece, end="")
+"""
+
+from videochat.component import (
+    LLM,
+    Component,
+    Formatter,
+    Perceiver,
+    Reader,
+    Refiner,
+    Segmenter,
+    Weights,
+)
+from videochat.errors import LLMError, PluginError, StackError, UnavailableError, VideoChatError, VideoError
+from videochat.hookspecs import Event, hookimpl
+from videochat.pool import Key, Pool
+from videochat.prompt import Frames, Generation, Line, Message, Reply, Text, Tokens, Usage
+from videochat.record import Array, Box, Record
+from videochat.video import Stream, Video
+from videochat.window import Chunk, Frame, Sampling, Span, Want, Window
+
+__all__ = [
+    "LLM",
+    "Array",
+    "Box",
+    "Chunk",
+    "Component",
+    "Event",
+    "Formatter",
+    "Frame",
+    "Frames",
+    "Generation",
+    "Key",
+    "LLMError",
+    "Line",
+    "Message",
+    "Perceiver",
+    "PluginError",
+    "Pool",
+    "Reader",
+    "Record",
+    "Refiner",
+    "Reply",
+    "Sampling",
+    "Segmenter",
+    "Span",
+    "StackError",
+    "Stream",
+    "Text",
+    "Tokens",
+    "UnavailableError",
+    "Usage",
+    "Video",
+    "VideoChatError",
+    "VideoError",
+    "Want",
+    "Weights",
+    "Window",
+    "hookimpl",
+]

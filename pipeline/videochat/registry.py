@@ -1,0 +1,143 @@
+"""Finds plugins through the entry-point group `videochat` and keeps what they register.
+
+Built-ins and strangers come in by the same door. A plugin that fails to load, or that does not keep its interface, is
+named in `Registry.broken` and skipped; it never takes the others down.
+"""
+
+import inspect
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import pluggy
+
+from videochat import hookspecs
+from videochat.component import STAGES, Component
+from videochat.errors import PluginError, near
+from videochat.hookspecs import Event
+
+GROUP = "videochat"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A component that can be named in a stack."""
+
+    stage: str
+    name: str
+    cls: type[Component]
+    plugin: str  # the entry point that brought it
+    package: str  # the distribution and its version
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A plugin that was skipped, and why."""
+
+    plugin: str
+    package: str
+    reason: str
+
+
+class Registry:
+    """The components that are installed."""
+
+    def __init__(self) -> None:
+        self.manager = pluggy.PluginManager(GROUP)
+        self.manager.add_hookspecs(hookspecs)
+        self.entries: dict[tuple[str, str], Entry] = {}
+        self.broken: list[Broken] = []
+
+    def discover(self, points: Iterable[EntryPoint]) -> None:
+        """Load and register the plugins behind entry points; those that fail end up in `broken`."""
+        for point in sorted(points, key=lambda point: point.name):
+            package = f"{point.dist.name} {point.dist.version}" if point.dist else ""
+            try:
+                self.register(point.load(), point.name, package)
+            except Exception as error:  # a stranger's module may raise anything
+                self.broken.append(Broken(point.name, package, _reason(error)))
+
+    def register(self, plugin: object, name: str, package: str = "") -> None:
+        """Register one plugin: all that it brings, or nothing.
+
+        Raises:
+            PluginError: if it implements a hook that does not exist, with the wrong arguments, or brings a component
+                that does not keep its interface or whose name is taken.
+        """
+        found: dict[tuple[str, str], Entry] = {}
+
+        def register(stage: str, use: str, cls: type[Component]) -> None:
+            fault = _fault(stage, use, cls)
+            if taken := self.entries.get((stage, use)) or found.get((stage, use)):
+                fault = fault or f"the name is taken by plugin {taken.plugin} ({taken.package})"
+            if fault:
+                raise PluginError(f"plugin {name} ({package}), hook register_components: {stage} {use!r}: {fault}")
+            found[stage, use] = Entry(stage, use, cls, name, package)
+
+        try:
+            self.manager.register(plugin, name)
+            self.manager.check_pending()  # a misspelt hook
+            for impl in self.manager.hook.register_components.get_hookimpls():
+                if impl.plugin_name == name:
+                    impl.function(*(register for argument in impl.argnames if argument == "register"))
+        except Exception as error:
+            self.manager.unregister(name=name)
+            if isinstance(error, pluggy.PluginValidationError):
+                raise PluginError(f"plugin {name} ({package}): {_reason(error)}") from error
+            raise
+        self.entries.update(found)
+
+    def find(self, stage: str, use: str) -> Entry:
+        """Return the component of that name.
+
+        Raises:
+            PluginError: if there is none; the message gives near names, and says if a broken plugin might have had it.
+        """
+        if entry := self.entries.get((stage, use)):
+            return entry
+        hint = near(use, self.names(stage))
+        skipped = [f"; plugin {broken.plugin} was skipped: {broken.reason}" for broken in self.broken]
+        raise PluginError(f"no {stage} plugin is called {use!r}{hint}{''.join(skipped)}")
+
+    def names(self, stage: str) -> Sequence[str]:
+        """Return the names that a stage knows, sorted."""
+        return sorted(name for at, name in self.entries if at == stage)
+
+    def name_of(self, cls: type[Component]) -> str:
+        """Return the name that a component class is registered under, or its import path."""
+        named = (entry.name for entry in self.entries.values() if entry.cls is cls)
+        return next(named, f"{cls.__module__}:{cls.__qualname__}")
+
+    def observe(self, event: Event) -> None:
+        """Tell all observers of one step."""
+        self.manager.hook.observe(event=event)
+
+
+@cache
+def registry() -> Registry:
+    """Return the registry of all installed plugins, built at the first call."""
+    found = Registry()
+    found.discover(entry_points(group=GROUP))
+    return found
+
+
+def _fault(stage: str, use: str, cls: Any) -> str:
+    """Return how a component fails to keep its interface, or nothing."""
+    if stage not in STAGES:
+        return f"no such stage{near(stage, STAGES)}"
+    base = STAGES[stage]
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        return f"{cls!r} is not a subclass of videochat.{base.__name__}"
+    if inspect.isabstract(cls):
+        return f"{cls.__qualname__} does not implement {', '.join(sorted(cls.__abstractmethods__))}"
+    if not issubclass(cls.Options, base.Options):
+        return f"{cls.__qualname__}.Options is not a subclass of videochat.{base.__name__}.Options"
+    if cls.Options.model_config.get("extra") != "forbid":
+        return f'{cls.__qualname__}.Options must keep extra="forbid", or misspelt options would pass unseen'
+    return ""
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

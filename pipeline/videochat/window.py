@@ -1,0 +1,128 @@
+"""Time, and what of it a perceiver gets to see: spans, sampling, frames, audio chunks and windows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from videochat.video import Video
+
+Over = Literal["segment", "video"] | float
+
+
+class Span(NamedTuple):
+    """A stretch of media time, [start, end) in seconds."""
+
+    start: float
+    end: float
+
+
+class Want(NamedTuple):
+    """A frame that somebody wants: the one nearest to a time."""
+
+    time: float  # seconds of media time
+    side: int | None = None  # pixels that its shorter side is scaled down to, where it has more; None: as it is
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """A picture with its source time."""
+
+    time: float  # seconds of media time, from the source's PTS
+    image: npt.NDArray[np.uint8]  # RGB (H, W, 3)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chunk:
+    """A piece of sound."""
+
+    time: float  # of its first sample, seconds of media time
+    samples: npt.NDArray[np.float32]  # mono (n,), -1 to 1
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """What a perceiver asks to see of the video.
+
+    Give `frames` (so many, evenly spaced, at the middles of equal parts of the window), or `fps` (at k / fps seconds of
+    media time, the same grid for every window), or neither (no pictures).
+
+    Raises:
+        ValueError: if the values contradict each other.
+    """
+
+    frames: int | None = None
+    fps: float | None = None
+    side: int | None = None  # shorter side in pixels, at least, where the source has as many
+    audio_rate: int | None = None  # Hz; None: no sound
+    over: Over = "segment"  # one window for each segment, one for the whole video, or one for every so many seconds
+    lead: float = 0.0  # seconds before the window's start that its frames and sound reach back
+
+    def __post_init__(self) -> None:
+        if self.frames is not None and self.fps is not None:
+            raise ValueError("a sampling takes frames or fps, not both")
+        for name in ("frames", "fps", "side", "audio_rate"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"a sampling's {name} must be above 0, got {value}")
+        if self.lead < 0:
+            raise ValueError(f"a sampling's lead must not be below 0, got {self.lead}")
+
+    @property
+    def pictures(self) -> bool:
+        """Whether frames are asked for."""
+        return self.frames is not None or self.fps is not None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """What one perceiver sees at once."""
+
+    start: float  # seconds of media time
+    end: float
+    video: Video
+    frames: tuple[Frame, ...] = ()  # in time order; with a `lead`, those before `start` come first
+    audio: npt.NDArray[np.float32] | None = None  # mono; its first sample is at start - lead (or at 0)
+    rate: int = 0  # Hz
+
+    @property
+    def span(self) -> Span:
+        """The stretch of time that the window is about, without its lead."""
+        return Span(self.start, self.end)
+
+    @property
+    def images(self) -> npt.NDArray[np.uint8]:
+        """The frames as one array (T, H, W, 3)."""
+        return np.stack([frame.image for frame in self.frames])
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """The frames' source times, seconds."""
+        return tuple(frame.time for frame in self.frames)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the pictures and the sound take."""
+        return sum(frame.image.nbytes for frame in self.frames) + (0 if self.audio is None else self.audio.nbytes)
+
+
+def sample_times(span: Span, sampling: Sampling) -> Sequence[float]:
+    """Return the times in seconds that a window over `span` asks frames of, in order, its lead included."""
+    first = max(0.0, span.start - sampling.lead)
+    if sampling.frames is not None:
+        step = (span.end - span.start) / sampling.frames
+        back = int((span.start + step / 2 - first) / step) if step > 0 else 0
+        return [span.start + (i + 0.5) * step for i in range(-back, sampling.frames)]
+    if sampling.fps is None:
+        return []
+    # Grid points k / fps with first <= k / fps < end; the small slack keeps 0.3 * 10 on the grid.
+    low = int(np.ceil(first * sampling.fps - 1e-6))
+    high = int(np.ceil(span.end * sampling.fps - 1e-6))
+    times = [k / sampling.fps for k in range(low, high)]
+    if not times or times[-1] < span.start - 1e-9:
+        times.append((span.start + span.end) / 2)
+    return times
+
+

@@ -1,0 +1,1 @@
+"""The built-in plugins of videochat, one folder for each stage."""
