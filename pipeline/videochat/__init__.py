@@ -24,6 +24,7 @@ from videochat.hookspecs import Event, hookimpl
 from videochat.pool import Key, Pool
 from videochat.prompt import Frames, Generation, Line, Message, Reply, Text, Tokens, Usage
 from videochat.record import Array, Box, Record
+from videochat.stack import Stack, load
 from videochat.video import Stream, Video
 from videochat.window import Chunk, Frame, Sampling, Span, Want, Window
 
@@ -52,6 +53,7 @@ __all__ = [
     "Sampling",
     "Segmenter",
     "Span",
+    "Stack",
     "StackError",
     "Stream",
     "Text",
@@ -65,4 +67,5 @@ __all__ = [
     "Weights",
     "Window",
     "hookimpl",
+    "load",
 ]

@@ -114,6 +114,7 @@ class Perceiver(Component):
 
     stage = "perceive"
     batch: int = 1  # windows that it likes to get at once
+    space: str = ""  # the id of the LLM that its embeddings are for, if it makes any
     options: Options
 
     @property
@@ -209,6 +210,10 @@ class LLM(Component):
         Raises:
             LLMError: here or while the reply is read, if the model cannot answer.
         """
+
+    def sends_secret_to(self) -> str | None:
+        """Return the host that would be sent a secret from the options, if it is not the provider's own."""
+        return None
 
     @property
     def generation(self) -> Generation:

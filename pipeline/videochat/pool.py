@@ -2,6 +2,8 @@
 
 import threading
 from collections.abc import Callable, Collection
+from functools import cached_property
+from importlib.util import find_spec
 from typing import Any, NamedTuple, TypeVar, cast
 
 T = TypeVar("T")
@@ -18,12 +20,27 @@ class Key(NamedTuple):
 
 
 class Pool:
-    """Holds loaded models and the device that they belong on."""
+    """Holds loaded models and the device that they belong on.
 
-    def __init__(self, device: str = "cpu") -> None:
-        self.device = device
+    Args:
+        device: "cpu", "cuda", "cuda:1", ..., or "auto": the GPU if there is one that torch can use.
+    """
+
+    def __init__(self, device: str = "auto") -> None:
+        self.wanted = device
         self._models: dict[Key, Any] = {}
         self._lock = threading.Lock()
+
+    @cached_property
+    def device(self) -> str:
+        """Where models go; looked for at the first use, since that may load torch."""
+        if self.wanted != "auto":
+            return self.wanted
+        if find_spec("torch") is None:
+            return "cpu"
+        import torch
+
+        return "cuda" if torch.cuda.is_available() else "cpu"
 
     def get(self, key: Key, build: Callable[[], T]) -> T:
         """Return the model of that key, built at the first call."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, Self
 
 import numpy.typing as npt
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]+")
 
 
 class Box(NamedTuple):
@@ -36,7 +36,7 @@ class Array(Protocol):
         """The type of its numbers."""
         ...
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]: ...
+    def __array__(self, dtype: None = None, /, *, copy: bool | None = None) -> npt.NDArray[Any]: ...
 
 
 def fold(text: str) -> str:
@@ -69,11 +69,12 @@ class Record:
     meta: Mapping[str, Any] = field(default_factory=dict, hash=False)  # what is particular to a kind; JSON values only
 
     def __post_init__(self) -> None:
-        if not self.kind:
+        if not fold(self.kind):
             raise ValueError("a record needs a kind")
         if not (math.isfinite(self.start) and math.isfinite(self.end) and self.start <= self.end):
             raise ValueError(f"a record needs finite times in order, got {self.start} to {self.end}")
         put = object.__setattr__  # the class is frozen
+        put(self, "kind", fold(self.kind))
         put(self, "text", fold(self.text))
         put(self, "times", tuple(float(t) for t in self.times))
         put(self, "parents", tuple(self.parents))

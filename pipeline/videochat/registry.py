@@ -98,8 +98,9 @@ class Registry:
         if entry := self.entries.get((stage, use)):
             return entry
         hint = near(use, self.names(stage))
-        skipped = [f"; plugin {broken.plugin} was skipped: {broken.reason}" for broken in self.broken]
-        raise PluginError(f"no {stage} plugin is called {use!r}{hint}{''.join(skipped)}")
+        skipped = ", ".join(broken.plugin for broken in self.broken)
+        also = f" (skipped, since they do not load: {skipped})" if skipped else ""
+        raise PluginError(f"no {stage} plugin is called {use!r}{hint}{also}")
 
     def names(self, stage: str) -> Sequence[str]:
         """Return the names that a stage knows, sorted."""
@@ -109,6 +110,11 @@ class Registry:
         """Return the name that a component class is registered under, or its import path."""
         named = (entry.name for entry in self.entries.values() if entry.cls is cls)
         return next(named, f"{cls.__module__}:{cls.__qualname__}")
+
+    def package_of(self, cls: type[Component]) -> str:
+        """Return the name of the distribution that brought a component class."""
+        packages = (entry.package.split(" ")[0] for entry in self.entries.values() if entry.cls is cls)
+        return next(packages, GROUP)
 
     def observe(self, event: Event) -> None:
         """Tell all observers of one step."""

@@ -1,0 +1,206 @@
+"""Talking about watched videos: Eq. (2) of the paper, W_t^a = f_llm(E | W_<t^q, W_<t^a)."""
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from videochat.budget import Fit, fit
+from videochat.clock import parse, span_stamp
+from videochat.context import Context
+from videochat.errors import LLMError, StackError, VideoChatError
+from videochat.extras import require
+from videochat.fence import fence
+from videochat.prompt import Line, Message, Part, Reply, Text, Tokens, Usage
+from videochat.question import Question
+from videochat.record import Record, fold
+
+if TYPE_CHECKING:
+    from videochat.stack import Stack
+
+_RANGE = re.compile(r"(\d{1,3}(?::\d\d){1,2})\s*(?:-|–|—|to)\s*(\d{1,3}(?::\d\d){1,2})")
+_HISTORY_SHARE = 4  # of the model's window: what the talk so far may take when the video does not fit whole
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A stretch of a video that an answer rests on."""
+
+    start: float  # seconds
+    end: float
+    source: str  # the plugin's name in the stack
+    record: str  # its id
+    text: str = ""
+
+
+@dataclass
+class Answer:
+    """An answer as it comes: iterate over its pieces; the other fields are whole after the last."""
+
+    question: str
+    pieces: Iterator[str]
+    text: str = ""
+    citations: tuple[Citation, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    finish: str = ""
+    seconds: float = 0.0  # until the last piece
+    first: float = 0.0  # seconds until the first piece
+    left_out: str = ""  # what of the video did not fit the model's window, in words
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.pieces
+
+    def to_json(self, stack: str) -> dict[str, Any]:
+        """Return the answer as JSON values."""
+        cited = [
+            {"start": c.start, "end": c.end, "source": c.source, "record": c.record, "text": c.text}
+            for c in self.citations
+        ]
+        usage = {"prompt": self.usage.prompt, "answer": self.usage.answer, "estimated": self.usage.estimated}
+        return {
+            "question": self.question,
+            "answer": self.text,
+            "citations": cited,
+            "usage": usage,
+            "finish": self.finish,
+            "left_out": self.left_out,
+            "stack": stack,
+        }
+
+
+class Chat:
+    """A talk of many turns about one or more videos; each chat has its own history.
+
+    The video's text stands in the system message, the same in every turn, so that servers can keep what they made of
+    it.
+
+    Args:
+        stack: whose prompt and language model answer.
+        contexts: what is known of each video.
+
+    Raises:
+        UnavailableError: if the language model cannot be had.
+        StackError: if there is no video.
+    """
+
+    def __init__(self, stack: "Stack", contexts: Sequence[Context]) -> None:
+        if not contexts:
+            raise StackError("a chat needs at least one watched video")
+        require([stack.llm])
+        self.stack = stack
+        self.contexts = tuple(contexts)
+        self.history: list[tuple[str, str]] = []
+        stack.llm.load(stack.pool)
+        self._whole = [self._lines(i, context.records) for i, context in enumerate(self.contexts)]
+
+    def ask(self, question: str) -> Answer:
+        """Start the answer to a question; it joins the history once it has been read to its end.
+
+        Raises:
+            LLMError: here or while the answer is read, if the model cannot answer.
+            StackError: if the model's window is too small for the question.
+        """
+        began = time.perf_counter()
+        messages, lines, left_out = self._messages(question)
+        answer = Answer(question, iter(()), left_out=left_out)
+        answer.pieces = self._read(answer, messages, lines, began)
+        return answer
+
+    def _read(self, answer: Answer, messages: Sequence[Message], lines: Sequence[Line], began: float) -> Iterator[str]:
+        llm = self.stack.llm
+        try:
+            reply = llm.answer(messages, llm.generation)
+            for piece in reply:
+                answer.first = answer.first or time.perf_counter() - began
+                answer.text += piece
+                yield piece
+        except VideoChatError:
+            raise
+        except Exception as error:  # a stranger's backend may raise anything
+            raise LLMError(f"the language model failed: {type(error).__name__}: {error}") from error
+        answer.seconds = time.perf_counter() - began
+        answer.usage, answer.finish = reply.usage, reply.finish
+        answer.citations = self._citations(answer.text, reply, lines)
+        self.history.append((answer.question, answer.text))
+
+    def _messages(self, question: str) -> tuple[list[Message], list[Line], str]:
+        """Return the whole prompt, the lines of video in it, and words on what had to be left out."""
+        llm = self.stack.llm
+        empty = self.stack.template.fill(self._parts([], question))
+        fixed = sum(llm.count(part) for message in empty for part in message.parts)
+        room = llm.window - llm.generation.max_tokens - fixed
+        if room <= 0:
+            raise StackError(f"the question leaves no room for the video in a window of {llm.window} tokens")
+        lines = [line for video in self._whole for line in video]
+        left = max(room - self._count(lines), llm.window // _HISTORY_SHARE)
+        turns = self._recent_turns(min(left, room))
+        room -= sum(llm.count(part) for message in turns for part in message.parts)
+        left_out = ""
+        if self._count(lines) > room:
+            fits = self._fit(room, question)
+            lines = [line for one in fits for line in one.lines]
+            left_out = "; ".join(words for one in fits if (words := one.report()))
+        filled = self.stack.template.fill(self._parts(lines, question))
+        at = next((i for i, message in enumerate(filled) if message.role == "user"), len(filled))
+        return [*filled[:at], *turns, *filled[at:]], lines, left_out
+
+    def _parts(self, lines: Sequence[Line], question: str) -> dict[str, Part]:
+        text = "\n".join(line.text for line in lines)
+        embeddings = self._embeddings()
+        return {
+            "textualizing_videos": Text(
+                "\n" + fence(text) if self.stack.fence else text, "textualizing_videos", tuple(lines)
+            ),
+            "video": embeddings or Text("", "video"),
+            "times": Text(", ".join(f"{t:.1f}" for t in embeddings.times) if embeddings else "", "times"),
+            "question": Text(question, "question"),
+        }
+
+    def _embeddings(self) -> Tokens | None:
+        found = [record for context in self.contexts for record in context.records if record.tokens is not None]
+        if not found:
+            return None
+        tokens = np.concatenate([np.asarray(record.tokens) for record in found])
+        return Tokens(tokens, found[0].space, tuple(t for record in found for t in record.times))
+
+    def _recent_turns(self, room: int) -> list[Message]:
+        """Return the latest turns that fit in so many tokens: the oldest go first, the video never."""
+        kept: list[Message] = []
+        for question, answer in reversed(self.history):
+            asked = self.stack.template.fill(self._parts([], question))[-1]
+            turn = [Message("user", asked.parts), Message("assistant", (Text(answer),))]
+            room -= sum(self.stack.llm.count(part) for message in turn for part in message.parts)
+            if room < 0:
+                break
+            kept = [*turn, *kept]
+        return kept
+
+    def _fit(self, room: int, question: str) -> list[Fit]:
+        share = room // len(self.contexts)
+        fits = []
+        for i, context in enumerate(self.contexts):
+            asked = Question.parse(question, context.video.duration)
+            fits.append(fit(list(context.records), partial(self._lines, i), self._count, share, asked))
+        return fits
+
+    def _lines(self, index: int, records: Sequence[Record]) -> list[Line]:
+        context = self.contexts[index]
+        title = [Line(f"Video {index + 1}, {fold(context.video.path.name)}:")] if len(self.contexts) > 1 else []
+        return [*title, *self.stack.formatter.lines(records, context.video, context.segments)]
+
+    def _count(self, lines: Sequence[Line]) -> int:
+        return self.stack.llm.count(Text(fence("\n".join(line.text for line in lines))))
+
+    def _citations(self, text: str, reply: Reply, lines: Sequence[Line]) -> tuple[Citation, ...]:
+        """Return what the backend says it rests on, or else the records whose times the answer itself names."""
+        if reply.records is not None:
+            found = reply.records
+        else:
+            named = {span_stamp(parse(start), parse(end), hours=True) for start, end in _RANGE.findall(text)}
+            records = (record for line in lines for record in line.records)
+            found = tuple(r for r in records if span_stamp(r.start, r.end, hours=True) in named)
+        return tuple(Citation(r.start, r.end, r.source, r.id, r.text) for r in dict.fromkeys(found))

@@ -1,0 +1,126 @@
+"""Builds a stack's components from what was written, and gathers all that is wrong with it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel, ValidationError
+
+from videochat.component import LLM, Component, Perceiver
+from videochat.errors import PluginError, Problem, StackError, near
+from videochat.places import locate
+from videochat.prompt import Template, Text, Tokens
+from videochat.registry import registry
+from videochat.secret import names_variable, secret_fields
+from videochat.spec import Spec
+
+C = TypeVar("C", bound=Component)
+Given = Component | Mapping[str, Any] | str
+AUDIO_LIMIT = 600.0  # seconds of sound that one window may hold
+
+
+class Checker:
+    """Builds components and gathers what is wrong with them."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.problems: list[Problem] = []
+
+    def add(self, path: tuple[str, ...], message: str) -> None:
+        """Note a problem with what was written at a path of keys."""
+        self.problems.append(Problem(self.spec.at(path), ".".join(path), message))
+
+    def components(self, base: type[C], given: Any, stage: str) -> Iterator[tuple[str, C]]:
+        """Yield the components of a stage that has several, by name."""
+        if not isinstance(given, Mapping):
+            self.add((stage,), "must be a mapping from a name of your choice to a plugin: `text: {use: NAME}`")
+            return
+        for name, value in given.items():
+            if value is not None and (built := self.component(base, value, (stage, name))):
+                yield name, built
+
+    def component(self, base: type[C], given: Any, path: tuple[str, ...]) -> C | None:
+        """Return the component that was written, or None after noting why there is none."""
+        if isinstance(given, base):
+            return given
+        values = {"use": given} if isinstance(given, str) else given
+        if not (isinstance(values, Mapping) and isinstance(values.get("use"), str)):
+            names = ", ".join(registry().names(base.stage))
+            self.add(path, f"must name its plugin, as in `{{use: NAME}}`; there are: {names}")
+            return None
+        try:
+            cls = registry().find(base.stage, values["use"]).cls
+        except PluginError as error:
+            self.add((*path, "use") if isinstance(given, Mapping) else path, str(error))
+            return None
+        given_options = {key: value for key, value in values.items() if key != "use"}
+        secrets = secret_fields(cls.Options)
+        before = len(self.problems)
+        for key, value in given_options.items():
+            if names_variable(value) and key not in secrets:
+                self.add((*path, key), "${...} is read only in secret options")
+        try:
+            options = cls.Options.model_validate(given_options)
+        except ValidationError as error:
+            for fault in error.errors():
+                self.add((*path, *map(str, fault["loc"])), _say(fault, cls.Options))
+        return cast(C, cls(options)) if len(self.problems) == before else None
+
+    def template(self, prompt: Any) -> Template | None:
+        """Return the prompt file that was named, or None after noting why there is none."""
+        if not isinstance(prompt, str):
+            self.add(("prompt",), f"must be a name or a path, not {prompt!r}")
+            return None
+        try:
+            template = Template.parse(locate("prompts", prompt, beside=self.spec.folder).read_text(encoding="utf-8-sig"))
+        except StackError as error:
+            self.add(("prompt",), str(error))
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            self.add(("prompt",), f"cannot be read: {error}")
+            return None
+        if "question" not in template.placeholders:
+            self.add(("prompt",), f"{prompt} has no place for {{question}}")
+            return None
+        return template
+
+    def samplings(self, perceivers: Mapping[str, Perceiver]) -> None:
+        """Check that each perceiver asks for something that it can get."""
+        for name, perceiver in perceivers.items():
+            try:
+                sampling = perceiver.sampling()
+            except ValueError as error:
+                self.add(("perceive", name), str(error))
+                continue
+            if sampling.audio_rate and isinstance(sampling.over, float | int) and sampling.over > AUDIO_LIMIT:
+                self.add(("perceive", name, "over"), f"a window holds at most {AUDIO_LIMIT:g} s of sound: lower it")
+
+    def reach(self, perceivers: Mapping[str, Perceiver], model: LLM, template: Template) -> None:
+        """Check that what is perceived can reach the model, and that the model takes it."""
+        embedders = {name: p for name, p in perceivers.items() if "embedding" in p.emits}
+        if "textualizing_videos" in template.placeholders and Text not in model.accepts:
+            self.add(("llm",), "takes no text, and the prompt places {textualizing_videos}")
+        if embedders and "video" not in template.placeholders:
+            self.add(("prompt",), f"has no place {{video}} for the embeddings of {', '.join(embedders)}")
+        if embedders and Tokens not in model.accepts:
+            self.add(("llm",), f"takes no embeddings, and {', '.join(embedders)} makes them")
+        for name, perceiver in embedders.items():
+            if Tokens in model.accepts and perceiver.space != model.space:
+                message = f"makes embeddings for {perceiver.space!r}, but the llm's space is {model.space!r}"
+                self.add(("perceive", name), message)
+
+    def hosts(self, model: LLM, allowed: Sequence[str]) -> None:
+        """Check that no secret goes to a host that nobody vouched for."""
+        host = model.sends_secret_to()
+        if host is not None and host not in allowed and not self.spec.own:
+            message = f"would send its key to {host}, which is not the provider's own host"
+            self.add(("llm",), f"{message}; if you trust it: --allow-host {host}")
+
+
+def _say(fault: Mapping[str, Any], options: type[BaseModel]) -> str:
+    if fault["type"] == "extra_forbidden":
+        return f"no such option{near(str(fault['loc'][-1]), options.model_fields)}"
+    if fault["type"] == "missing":
+        return "is required"
+    value = fault.get("input")
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return f"{message[:1].lower()}{message[1:]}, not {value!r}" if isinstance(value, str | int | float) else message

@@ -1,0 +1,62 @@
+"""The command line: one file for each command.
+
+Exit codes: 0 good; 2 wrong usage or stack; 3 the video cannot be read; 4 the language model failed; 5 finished, but
+some perceivers faulted; 6 a model or extra could not be had; 130 stopped with Ctrl-C.
+"""
+
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from videochat.cli import ask, cache, chat, compare, config, explain, plan, plugins, watch
+from videochat.cli.display import say
+from videochat.errors import VideoChatError
+from videochat.registry import registry
+
+
+class _Group(TyperGroup):
+    """Turns what is raised on purpose into one message and an exit code, for every command, also strangers'."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except VideoChatError as error:
+            say(f"error: {error}")
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            say("stopped; what was finished is kept, and the next run goes on from there")
+            raise typer.Exit(130) from None
+        except BrokenPipeError:  # `videochat watch ... | head`
+            sys.stderr.close()
+            raise typer.Exit(0) from None
+
+
+def build() -> typer.Typer:
+    """Return the command line with the commands of all plugins."""
+    app = typer.Typer(
+        name="videochat",
+        cls=_Group,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        help="Put a video in front of a language model.",
+    )
+    for command in (watch.watch, ask.ask, chat.chat, compare.compare, plan.plan, plugins.plugins, explain.explain):
+        app.command()(command)
+    app.add_typer(config.app, name="config")
+    app.add_typer(cache.app, name="cache")
+    for broken in registry().broken:
+        say(f"warning: plugin {broken.plugin} ({broken.package}) was skipped: {broken.reason}")
+    registry().manager.hook.register_commands(cli=app)
+    return app
+
+
+def main() -> None:
+    """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a letter must not end the run
+    build()()

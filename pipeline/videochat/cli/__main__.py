@@ -1,0 +1,5 @@
+"""`python -m videochat.cli`."""
+
+from videochat.cli import main
+
+main()

@@ -1,0 +1,62 @@
+"""`videochat ask`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from videochat.chat import Answer, Citation
+from videochat.cli.display import finish, progress, say, show
+from videochat.cli.options import At, Device, Hosts, Json, Model, Quiet, Settings, StackName, open_stack
+from videochat.clock import span_stamp
+
+_SHOWN = 12  # citations printed below an answer; --json has them all
+
+
+def ask(
+    media: Annotated[
+        list[str], typer.Argument(metavar="MEDIA... QUESTION", help="Videos or images, then the question in quotes.")
+    ],
+    config: StackName = "offline",
+    at: At = None,
+    settings: Settings = None,
+    llm: Model = None,
+    device: Device = None,
+    hosts: Hosts = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Answer one question about videos or images, with the times that the answer rests on."""
+    *paths, question = media
+    if not paths:
+        raise typer.BadParameter('give a video and then a question in quotes: videochat ask clip.mp4 "What moves?"')
+    stack = open_stack(config, settings, llm, device, hosts)
+    with progress(quiet):
+        contexts = [stack.watch(Path(path), at=at) for path in paths]
+    answer = stack.chat(*contexts).ask(question)
+    if as_json:
+        for _ in answer:
+            pass
+        show(json.dumps(answer.to_json(stack.name), ensure_ascii=False))
+    else:
+        show_answer(answer)
+    for context in contexts:
+        finish(context)
+
+
+def show_answer(answer: Answer) -> None:
+    """Print an answer as it comes, then what it rests on."""
+    for piece in answer:
+        show(piece, end="")
+    show()
+    if answer.left_out:
+        say(f"note: the video did not fit the model's window whole: {answer.left_out}")
+    for citation in answer.citations[:_SHOWN]:
+        show(f"  [{_when(citation)}] {citation.source}: {citation.text}")
+    if len(answer.citations) > _SHOWN:
+        show(f"  and {len(answer.citations) - _SHOWN} more")
+
+
+def _when(citation: Citation) -> str:
+    return span_stamp(citation.start, citation.end, hours=citation.end >= 3600)

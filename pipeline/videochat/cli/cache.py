@@ -1,0 +1,29 @@
+"""`videochat cache` and `videochat cache clear`."""
+
+import json
+
+import typer
+
+from videochat import cache
+from videochat.cli.display import show
+from videochat.cli.options import Json
+
+app = typer.Typer(help="Show where the cache is and how large, or clear it.")
+
+
+@app.callback(invoke_without_command=True)
+def info(ctx: typer.Context, as_json: Json = False) -> None:
+    """Show where the cache is and how large."""
+    if ctx.invoked_subcommand:
+        return
+    videos, size = cache.size()
+    if as_json:
+        show(json.dumps({"folder": str(cache.root()), "videos": videos, "bytes": size}))
+    else:
+        show(f"{cache.root()}: {videos} videos, {size / 2**20:.1f} MB")
+
+
+@app.command()
+def clear() -> None:
+    """Delete all that the cache holds."""
+    show(f"freed {cache.clear() / 2**20:.1f} MB")

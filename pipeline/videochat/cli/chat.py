@@ -1,0 +1,44 @@
+"""`videochat chat`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from videochat.cli.ask import show_answer
+from videochat.cli.display import finish, progress, say
+from videochat.cli.options import Device, Hosts, Model, Quiet, Settings, StackName, open_stack
+from videochat.errors import LLMError
+
+
+def chat(
+    media: Annotated[list[Path], typer.Argument(metavar="MEDIA...", help="Videos or images.")],
+    config: StackName = "offline",
+    settings: Settings = None,
+    llm: Model = None,
+    device: Device = None,
+    hosts: Hosts = None,
+    quiet: Quiet = False,
+) -> None:
+    """Talk about videos or images; an empty line or Ctrl-D ends the talk."""
+    stack = open_stack(config, settings, llm, device, hosts)
+    with progress(quiet):
+        contexts = [stack.watch(path) for path in media]
+    talk = stack.chat(*contexts)
+    while question := _read_question():
+        try:
+            show_answer(talk.ask(question))
+        except LLMError as error:
+            if not sys.stdin.isatty():
+                raise
+            say(f"error: {error}")
+    for context in contexts:
+        finish(context)
+
+
+def _read_question() -> str:
+    try:
+        return input("> " if sys.stdin.isatty() else "").strip()
+    except EOFError:
+        return ""

@@ -1,0 +1,51 @@
+"""`videochat compare`."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from videochat.cli.display import progress, show, table
+from videochat.cli.options import Device, Hosts, Json, Media, Model, Quiet, Settings, open_stack
+from videochat.clock import span_stamp
+
+
+def compare(
+    video: Media,
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="In quotes.")],
+    config: Annotated[
+        list[str] | None, typer.Option("--config", "-c", metavar="STACK", help="A stack; give two or more.")
+    ] = None,
+    settings: Settings = None,
+    llm: Model = None,
+    device: Device = None,
+    hosts: Hosts = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Ask several stacks the same question, side by side."""
+    from videochat.compare import compare
+
+    if not config or len(config) < 2:
+        raise typer.BadParameter("give at least two stacks: -c offline -c other.yaml", param_hint="-c")
+    stacks = [open_stack(name, settings, llm, device, hosts) for name in config]
+    with progress(quiet):
+        rows = list(compare(video, question, stacks))
+    if as_json:
+        show(json.dumps({"question": question, "answers": rows}, ensure_ascii=False))
+    else:
+        columns = ("stack", "answer", "rests on", "watch s", "answer s", "tokens", "lines", "faults")
+        table(columns, [_cells(row) for row in rows], right=columns[3:])
+    if any(row["faults"] for row in rows):
+        raise typer.Exit(5)
+
+
+def _cells(row: dict[str, object]) -> list[object]:
+    cited = row["citations"]
+    assert isinstance(cited, list)
+    times = ", ".join(dict.fromkeys(span_stamp(one["start"], one["end"]) for one in cited))
+    tokens = row["tokens"]
+    assert isinstance(tokens, dict)
+    about = "~" if row["estimated"] else ""
+    seconds = [f"{row[key]:.2f}" for key in ("watch_seconds", "seconds")]
+    return [row["stack"], row["answer"], times, *seconds, f"{about}{sum(tokens.values())}", row["lines"], row["faults"]]

@@ -1,0 +1,99 @@
+"""What people see: progress, tables, and text that was perceived or generated, made safe for a terminal."""
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from videochat.clock import needs_hours, span_stamp
+from videochat.context import Context, Cost
+from videochat.hookspecs import Event, hookimpl
+from videochat.registry import registry
+
+# Escapes could move the cursor, set the window's title or hide text; only the newline and the tab stay.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def plain(text: str) -> str:
+    """Return a text without the control characters by which it could play with a terminal."""
+    return _CONTROL.sub("", text)
+
+
+def show(text: str = "", end: str = "\n") -> None:
+    """Print a result."""
+    print(plain(text), end=end, flush=True)
+
+
+def say(text: str) -> None:
+    """Print a message about the run."""
+    print(plain(text), file=sys.stderr, flush=True)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Iterable[str] = ()) -> None:
+    """Print a table; cells are taken as they are, never as markup."""
+    numbers = set(right)
+    out = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        out.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    for row in rows:
+        out.add_row(*(Text(plain(str(cell))) for cell in row))
+    wide = None if sys.stdout.isatty() else 120
+    Console(width=wide, highlight=False).print(out)
+
+
+class _Progress:
+    """An observer that draws a bar for each perceiver."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.bars: dict[tuple[str, str], TaskID] = {}
+
+    @hookimpl
+    def observe(self, event: Event) -> None:
+        key = (event.stage, event.name)
+        if key not in self.bars:
+            self.bars[key] = self.progress.add_task(plain(f"{event.stage} {event.name}"), total=event.total)
+        words = event.detail if isinstance(event.detail, str) else ""
+        self.progress.update(self.bars[key], completed=event.done, total=event.total, words=plain(words))
+
+
+@contextmanager
+def progress(quiet: bool) -> Iterator[None]:
+    """Show how far a run is, on standard error; nothing if that is no terminal."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        observer = _Progress(bars)
+        registry().manager.register(observer)
+        try:
+            yield
+        finally:
+            registry().manager.unregister(observer)
+
+
+def show_ledger(costs: Iterable[Cost]) -> None:
+    """Print what each part of a run took."""
+    rows = [
+        (c.name, c.windows, c.cached, c.frames, c.batches, f"{c.bytes / 2**20:.1f}", f"{c.seconds:.2f}") for c in costs
+    ]
+    columns = ("plugin", "windows", "cached", "frames", "batches", "MB seen", "seconds")
+    table(columns, rows, right=columns[1:])
+
+
+def finish(context: Context) -> None:
+    """Say what went wrong in a watch and leave with exit code 5 if anything did."""
+    for fault in context.faults:
+        when = span_stamp(fault.start, fault.end, needs_hours(context.video.duration))
+        say(f"warning: {fault.source} at {when}: {fault.reason}")
+    if context.faults:
+        raise typer.Exit(5)

@@ -1,0 +1,69 @@
+"""`videochat plan`."""
+
+import json
+
+from videochat.cache import identity
+from videochat.cli.display import show, table
+from videochat.cli.options import Device, From, Hosts, Json, Media, Model, Settings, StackName, To, open_stack
+from videochat.clock import needs_hours, span_stamp
+from videochat.plan import Plan, Task
+
+
+def plan(
+    video: Media,
+    config: StackName = "offline",
+    start: From = None,
+    end: To = None,
+    settings: Settings = None,
+    llm: Model = None,
+    device: Device = None,
+    hosts: Hosts = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a watch would do: windows, frames, cache hits, downloads. Loads nothing."""
+    found = open_stack(config, settings, llm, device, hosts).plan(video, start, end)
+    if as_json:
+        show(json.dumps(found.to_json(), ensure_ascii=False))
+    else:
+        _show(found)
+
+
+def _show(found: Plan) -> None:
+    video, stack = found.video, found.stack
+    facts = [f"{video.width}x{video.height}, {video.fps:.3g} fps"] if video.has_pictures else ["no pictures"]
+    facts += ["with sound" if video.has_audio else "no sound"]
+    show(f"video   {video.path.name}: {video.duration:.2f} s, {', '.join(facts)}")
+    show(f"stack   {stack.name}{': ' + stack.about if stack.about else ''}")
+    span = span_stamp(*found.span, needs_hours(video.duration))
+    known = "known after the first watch" if found.segments is None else f"{len(found.segments)} segments"
+    show(f"watch   {span}, {known}, {found.frames} pictures to decode")
+    show()
+    columns = ("perceive", "plugin", "sees", "windows", "cached", "to do")
+    table(columns, [_row(task) for task in found.tasks], right=columns[3:])
+    show()
+    refiners = ", ".join(f"{name} ({identity(refiner)['use']})" for name, refiner in stack.refiners.items())
+    show(f"refine  {refiners or 'nothing'}")
+    show(f"format  {identity(stack.formatter)['use']}, prompt {stack.prompt_name}")
+    show(f"llm     {identity(stack.llm)['use']}")
+    absent = [(place, weights) for place, weights in found.weights if not weights.here]
+    for place, weights in absent:
+        size = f"{weights.bytes / 2**20:.0f} MB" if weights.bytes else "size unknown"
+        show(f"download {weights.id} for {place}: {size}")
+    if not absent:
+        show("download nothing")
+    for words in found.lacking:
+        show(f"missing {words}")
+
+
+def _row(task: Task) -> list[object]:
+    sampling = task.sampling
+    sees = []
+    if sampling.pictures:
+        rate = f"{sampling.frames} frames" if sampling.frames else f"{sampling.fps:g} fps"
+        sees.append(f"{rate} at {sampling.side or 'full'} px")
+    if sampling.audio_rate:
+        sees.append(f"sound at {sampling.audio_rate} Hz")
+    over = sampling.over if isinstance(sampling.over, str) else f"{sampling.over:g} s"
+    missing = len(task.missing)
+    seen = f"{', '.join(sees) or 'nothing'} a {over}"
+    return [task.name, identity(task.perceiver)["use"], seen, len(task.spans), len(task.spans) - missing, missing]

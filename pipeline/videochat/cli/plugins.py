@@ -1,0 +1,78 @@
+"""`videochat plugins`."""
+
+import inspect
+import json
+from typing import Annotated, Any
+
+import typer
+
+from videochat.cli.display import show, table
+from videochat.cli.options import Json
+from videochat.component import STAGES
+from videochat.errors import StackError, near
+from videochat.extras import missing
+from videochat.registry import Entry, registry
+
+
+def plugins(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One plugin, to see its options.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List what is installed and what can run here, or one plugin's options."""
+    known = sorted(registry().entries.values(), key=lambda e: (list(STAGES).index(e.stage), e.name))
+    if name is None:
+        _list(known, as_json)
+        return
+    chosen = [entry for entry in known if name in (entry.name, f"{entry.stage}.{entry.name}")]
+    if not chosen:
+        raise StackError(f"no plugin is called {name!r}{near(name, {entry.name for entry in known})}")
+    if as_json:
+        show(json.dumps([{**_facts(entry), "options": entry.cls.Options.model_json_schema()} for entry in chosen]))
+        return
+    for entry in chosen:
+        _one(entry)
+
+
+def _list(known: list[Entry], as_json: bool) -> None:
+    broken = registry().broken
+    if as_json:
+        skipped = [{"plugin": b.plugin, "package": b.package, "reason": b.reason} for b in broken]
+        show(json.dumps({"plugins": [_facts(entry) for entry in known], "skipped": skipped}))
+        return
+    rows = [(e.stage, e.name, _first_line(e), e.package, _lack(e) or "yes") for e in known]
+    table(("stage", "name", "what it does", "package", "can run here"), rows)
+
+
+def _one(entry: Entry) -> None:
+    show(f"{entry.stage} {entry.name}   ({entry.package})")
+    show(inspect.getdoc(entry.cls) or "")
+    if lack := _lack(entry):
+        show(f"\ncannot run here: {lack}")
+    rows = [
+        (option, _type(field.annotation), "required" if field.is_required() else repr(field.default), field.description)
+        for option, field in entry.cls.Options.model_fields.items()
+    ]
+    show()
+    table(("option", "type", "default", "what it means"), rows)
+
+
+def _facts(entry: Entry) -> dict[str, Any]:
+    return {
+        "stage": entry.stage,
+        "name": entry.name,
+        "about": _first_line(entry),
+        "package": entry.package,
+        "missing": _lack(entry),
+    }
+
+
+def _lack(entry: Entry) -> str:
+    return missing(entry.cls)
+
+
+def _first_line(entry: Entry) -> str:
+    return (inspect.getdoc(entry.cls) or "").partition("\n")[0]
+
+
+def _type(annotation: Any) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")

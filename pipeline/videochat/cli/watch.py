@@ -1,0 +1,44 @@
+"""`videochat watch`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from videochat.cli.display import finish, progress, say, show, show_ledger
+from videochat.cli.options import Device, From, Hosts, Json, Media, Model, Quiet, Settings, StackName, To, open_stack
+
+
+def watch(
+    video: Media,
+    config: StackName = "offline",
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="DIR", help="Write all results to a folder.")
+    ] = None,
+    start: From = None,
+    end: To = None,
+    settings: Settings = None,
+    llm: Model = None,
+    device: Device = None,
+    hosts: Hosts = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Perceive a video and print it as text."""
+    stack = open_stack(config, settings, llm, device, hosts)
+    with progress(quiet):
+        context = stack.watch(video, start, end)
+    if as_json:
+        show(json.dumps(context.to_json(), ensure_ascii=False))
+    else:
+        for line in context.lines():
+            show(line.text)
+        show()
+        show_ledger(context.ledger)
+    if out is not None:
+        from videochat.save import save
+
+        save(context, out)
+        say(f"written to {out}")
+    finish(context)

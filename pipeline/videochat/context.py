@@ -1,0 +1,75 @@
+"""All that is known of a video after a watch: E in Eq. (2) of the paper."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from videochat.component import Formatter
+from videochat.prompt import Line
+from videochat.record import Record
+from videochat.video import Video
+from videochat.window import Span
+
+if TYPE_CHECKING:
+    from videochat.stack import Stack
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that a part of the stack could not do; never a caption."""
+
+    source: str  # the plugin's name in the stack, or "read"
+    start: float  # seconds
+    end: float
+    reason: str
+
+
+@dataclass(slots=True)
+class Cost:
+    """What one part of the stack took."""
+
+    name: str
+    seconds: float = 0.0  # of work, waiting not counted
+    windows: int = 0  # perceived now
+    cached: int = 0  # windows that were there already
+    frames: int = 0
+    batches: int = 0
+    tokens: int = 0  # rows of embeddings made
+    bytes: int = 0  # of pictures and sound
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Context:
+    """The records of a video in time order, with what went wrong and what it took."""
+
+    stack: "Stack"
+    video: Video
+    span: Span  # the part that was watched
+    segments: tuple[Span, ...]
+    records: Sequence[Record]  # as refined; on disk, read as they are asked for
+    faults: tuple[Fault, ...] = ()
+    ledger: tuple[Cost, ...] = ()
+    perceived: Callable[[], Iterator[Record]] = field(default=lambda: iter(()), repr=False)  # before any refiner
+
+    def lines(self, formatter: Formatter | None = None) -> Iterable[Line]:
+        """Return the lines of the textualised video."""
+        return (formatter or self.stack.formatter).lines(self.records, self.video, self.segments)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the context as JSON values; tokens as shape, dtype and file."""
+        return {
+            "video": {**asdict(self.video), "path": str(self.video.path)},
+            "records": [record_json(record) for record in self.records],
+            "faults": [asdict(fault) for fault in self.faults],
+            "ledger": [asdict(cost) for cost in self.ledger],
+        }
+
+
+def record_json(record: Record) -> dict[str, Any]:
+    """Return a record as JSON values with its id; tokens as shape, dtype and file, never inline."""
+    row = {"id": record.id, **record.to_json()}
+    if record.tokens is not None:
+        file = getattr(record.tokens, "file", None)
+        tokens = record.tokens
+        row["tokens"] = {"shape": list(tokens.shape), "dtype": str(tokens.dtype), "file": file and str(file)}
+    return row

@@ -1,0 +1,162 @@
+"""Runs perceivers over windows as they are decoded: the decoder in one thread, the perceivers in another (Eq. 1)."""
+
+import queue
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from videochat.component import Reader
+from videochat.plan import Task
+from videochat.record import Box, Record
+from videochat.schedule import windows
+from videochat.video import Video
+from videochat.window import Span, Window
+
+BATCH_LIMIT = 64 * 2**20  # bytes after which a batch goes, however few its windows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """What came of one batch of windows."""
+
+    task: Task
+    done: Sequence[tuple[Span, Sequence[Record]]] = ()
+    faults: Sequence[tuple[Span, str]] = ()
+    blind: Span | None = None  # a window that the file had nothing for
+    seconds: float = 0.0
+    frames: int = 0
+    bytes: int = 0
+
+
+Batch = tuple[Task, list[Window]]
+
+
+class _Stopped(Exception):
+    """The consumer has gone."""
+
+
+def perceive(reader: Reader, video: Video, tasks: Sequence[Task]) -> Iterator[Result]:
+    """Yield the results of the tasks' missing windows, batch by batch; all windows are read in one pass.
+
+    Closing the generator stops the work after the batch in hand.
+
+    Raises:
+        VideoError: if nothing can be decoded.
+    """
+    results: queue.SimpleQueue[Result | BaseException | None] = queue.SimpleQueue()
+    work: queue.Queue[Batch | None] = queue.Queue(maxsize=2)
+    stop = threading.Event()
+
+    def put(item: Batch | None) -> None:
+        while True:
+            if stop.is_set():
+                raise _Stopped
+            try:
+                return work.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def decode() -> None:
+        try:
+            waiting: dict[str, list[Window]] = {task.name: [] for task in tasks}
+            for task, span, window in windows(reader, video, tasks):
+                if window is None:
+                    results.put(Result(task, blind=span))
+                    continue
+                batch = waiting[task.name]
+                batch.append(window)
+                if len(batch) >= task.perceiver.batch or sum(w.nbytes for w in batch) >= BATCH_LIMIT:
+                    waiting[task.name] = []
+                    put((task, batch))
+            for task in tasks:
+                if waiting[task.name]:
+                    put((task, waiting[task.name]))
+            put(None)
+        except _Stopped:
+            pass
+        except BaseException as error:  # goes to the caller's thread, which raises it there
+            results.put(error)
+            results.put(None)
+
+    def work_off() -> None:
+        try:
+            while not stop.is_set() and (batch := work.get()) is not None:
+                results.put(_perceive_batch(*batch))
+        except BaseException as error:
+            results.put(error)
+        results.put(None)
+
+    threads = [threading.Thread(target=run, daemon=True, name=run.__name__) for run in (decode, work_off)]
+    for thread in threads:
+        thread.start()
+    try:
+        while (result := results.get()) is not None:
+            if isinstance(result, BaseException):
+                raise result
+            yield result
+    finally:
+        stop.set()
+        _empty(work)
+        for thread in threads:
+            thread.join(timeout=10)
+
+
+def _empty(work: "queue.Queue[Batch | None]") -> None:
+    """Throw away what is queued and let a worker that waits for more see the end."""
+    try:
+        while True:
+            work.get_nowait()
+    except queue.Empty:
+        work.put(None)
+
+
+def _perceive_batch(task: Task, batch: Sequence[Window]) -> Result:
+    """Perceive a batch; where that fails, each window by itself, so that only those at fault are lost."""
+    began = time.perf_counter()
+    faults: list[tuple[Span, str]] = []
+    try:
+        done = _perceive(task, batch)
+    except Exception as error:  # a stranger's plugin may raise anything
+        done = []
+        for window in batch if len(batch) > 1 else ():
+            try:
+                done += _perceive(task, [window])
+            except Exception as alone:
+                faults.append((window.span, _reason(alone)))
+        if len(batch) == 1:
+            faults.append((batch[0].span, _reason(error)))
+    frames = sum(len(window.frames) for window in batch)
+    size = sum(window.nbytes for window in batch)
+    return Result(task, done, faults, None, time.perf_counter() - began, frames, size)
+
+
+def _perceive(task: Task, batch: Sequence[Window]) -> list[tuple[Span, Sequence[Record]]]:
+    lists = [list(records) for records in task.perceiver.perceive(batch)]
+    if len(lists) != len(batch):
+        raise ValueError(f"gave {len(lists)} lists of records for {len(batch)} windows")
+    done: list[tuple[Span, Sequence[Record]]] = []
+    for window, records in zip(batch, lists, strict=True):
+        fitted = sorted((_fit(task, window, record) for record in records), key=lambda r: (r.start, r.end))
+        done.append((window.span, fitted))
+    return done
+
+
+def _fit(task: Task, window: Window, record: Record) -> Record:
+    """Bring a record into the source's terms: times inside the window, box in source pixels, frame times filled in."""
+    if record.kind not in task.perceiver.emits:
+        allowed = ", ".join(sorted(task.perceiver.emits))
+        raise ValueError(f"gave a record of kind {record.kind!r}, but emits only {allowed}")
+    start = min(max(record.start, window.start), window.end)
+    end = min(max(record.end, start), window.end)
+    box = record.box
+    if box is not None and window.frames:
+        height, width = window.frames[-1].image.shape[:2]
+        x, y = window.video.width / width, window.video.height / height
+        box = Box(box.x1 * x, box.y1 * y, box.x2 * x, box.y2 * y)
+    times = record.times or tuple(t for t in window.times if start - 1e-6 <= t <= end + 1e-6) or window.times
+    return replace(record, start=start, end=end, box=box, times=times)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

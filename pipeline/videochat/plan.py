@@ -1,0 +1,216 @@
+"""What a stack would do to a video: windows, frames, cache hits, downloads. Nothing is loaded."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from math import ceil, floor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from videochat.cache import digest, file_hash, identity, root
+from videochat.check import AUDIO_LIMIT
+from videochat.component import Perceiver, Weights
+from videochat.errors import Problem, StackError, VideoError
+from videochat.extras import missing, require
+from videochat.spool import Windows
+from videochat.video import Video
+from videochat.window import Over, Sampling, Span, sample_times
+
+if TYPE_CHECKING:
+    from videochat.stack import Stack
+
+PICTURE_LIMIT = 256 * 2**20  # bytes of frames that one window may hold
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """One perceiver's part of a watch."""
+
+    name: str
+    perceiver: Perceiver
+    sampling: Sampling
+    spans: tuple[Span, ...]  # of its windows, in order
+    store: Windows
+
+    @property
+    def missing(self) -> list[Span]:
+        """The windows that the cache does not hold."""
+        return [span for span in self.spans if span not in self.store]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What a watch would do."""
+
+    stack: "Stack"
+    video: Video
+    span: Span  # the part of the video that is asked for
+    segments: tuple[Span, ...] | None  # None: known after the first watch, since the segmenter must see the video
+    tasks: tuple[Task, ...]
+
+    @property
+    def frames(self) -> int:
+        """How many pictures the missing windows ask for, each counted once."""
+        times = {
+            (time, task.sampling.side)
+            for task in self.tasks
+            for span in task.missing
+            for time in sample_times(span, task.sampling)
+        }
+        return len(times)
+
+    @property
+    def weights(self) -> list[tuple[str, Weights]]:
+        """The model files that are needed, with the place in the stack that needs them."""
+        return [(place, weights) for place, component in self.stack.components() for weights in component.weights()]
+
+    @property
+    def lacking(self) -> list[str]:
+        """What keeps the stack from running here: extras to install."""
+        parts = (type(component) for _, component in self.stack.components())
+        return list(dict.fromkeys(words for cls in parts if (words := missing(cls))))
+
+    def groups(self, memory: int) -> list[list[Task]]:
+        """Return the tasks with missing windows, grouped so that each group's models fit in so many bytes together."""
+        groups: list[list[Task]] = []
+        left = 0
+        for task in (task for task in self.tasks if task.missing):
+            size = sum(weights.bytes for weights in task.perceiver.weights())
+            if not groups or size > left:
+                groups.append([])
+                left = memory
+            groups[-1].append(task)
+            left -= size
+        return groups
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as JSON values."""
+        video = {**asdict(self.video), "path": str(self.video.path)}
+        tasks = [
+            {
+                "name": task.name,
+                "use": identity(task.perceiver)["use"],
+                "windows": len(task.spans),
+                "cached": len(task.spans) - len(task.missing),
+                "sampling": asdict(task.sampling),
+            }
+            for task in self.tasks
+        ]
+        return {
+            "stack": self.stack.name,
+            "video": video,
+            "span": list(self.span),
+            "segments": None if self.segments is None else len(self.segments),
+            "perceive": tasks,
+            "frames": self.frames,
+            "weights": [{"for": place, **asdict(weights)} for place, weights in self.weights],
+            "lacking": self.lacking,
+        }
+
+
+def make_plan(stack: "Stack", path: Path, start: float | None = None, end: float | None = None) -> Plan:
+    """Probe a video and lay out the work.
+
+    Args:
+        stack: what to do.
+        path: the video.
+        start: seconds of media time from which to watch; default 0.
+        end: seconds up to which to watch; default the video's end.
+
+    Raises:
+        VideoError: if the video cannot be read.
+        StackError: if the stretch is empty, or a perceiver asks for more than a window may hold.
+    """
+    require([stack.reader])
+    video = stack.reader.probe(path)
+    if video.duration <= 0:
+        raise VideoError(f"{path} holds nothing: no picture and no sound")
+    video = replace(video, hash=file_hash(path))
+    span = Span(max(0.0, start or 0.0), min(video.duration, video.duration if end is None else end))
+    if span.start >= span.end:
+        raise StackError(f"nothing lies from {span.start:g} to {span.end:g} s: the video is {video.duration:g} s long")
+    segments = known_segments(stack, video)
+    tasks = [_task(stack, video, span, segments, name, perceiver) for name, perceiver in stack.perceivers.items()]
+    _check_size(stack, video, tasks)
+    return Plan(stack, video, span, segments, tuple(tasks))
+
+
+def known_segments(stack: "Stack", video: Video) -> tuple[Span, ...] | None:
+    """Return the segments, or None if they are not cached and the segmenter must see the video first."""
+    if stack.segmenter.sampling() is None:
+        return tuple(stack.segmenter.segments(video, ()))
+    try:
+        return tuple(Span(*span) for span in json.loads(segments_file(stack, video).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def segments_file(stack: "Stack", video: Video) -> Path:
+    """Return where the segments of a video are cached."""
+    key = digest({"read": identity(stack.reader), "segment": identity(stack.segmenter)})
+    return root() / video.hash[:32] / key / "segments.json"
+
+
+def scaled(video: Video, side: int | None) -> tuple[int, int]:
+    """Return the width and height of a frame whose shorter side was asked to be `side`."""
+    factor = 1.0 if side is None else min(1.0, side / max(1, min(video.width, video.height)))
+    return max(1, round(video.width * factor)), max(1, round(video.height * factor))
+
+
+def windows_over(over: Over, span: Span, segments: Sequence[Span]) -> Iterator[Span]:
+    """Yield the windows of a stretch: the video's, each segment's, or those of a grid from 0; edges clipped."""
+    if over == "video":
+        yield span
+        return
+    if isinstance(over, str):
+        cells: Iterator[Span] = iter(segments)
+    else:
+        step = float(over)
+        grid = range(floor(span.start / step), ceil(span.end / step))
+        cells = (Span(i * step, (i + 1) * step) for i in grid)
+    for cell in cells:
+        clipped = Span(max(cell.start, span.start), min(cell.end, span.end))
+        if clipped.end - clipped.start > 1e-6:
+            yield clipped
+
+
+def _task(
+    stack: "Stack", video: Video, span: Span, segments: Sequence[Span] | None, name: str, perceiver: Perceiver
+) -> Task:
+    sampling = perceiver.sampling()
+    about = {
+        "read": identity(stack.reader),
+        "perceive": identity(perceiver),
+        "sampling": {key: value for key, value in asdict(sampling).items() if key != "over"},
+    }
+    store = Windows(root() / video.hash[:32] / digest(about), about)
+    seen = (sampling.pictures and video.has_pictures) or (sampling.audio_rate is not None and video.has_audio)
+    cells = segments if segments is not None else (span,)
+    spans = tuple(windows_over(sampling.over, span, cells)) if seen else ()
+    return Task(name, perceiver, sampling, spans, store)
+
+
+def _check_size(stack: "Stack", video: Video, tasks: Sequence[Task]) -> None:
+    problems = []
+
+    def add(name: str, message: str) -> None:
+        path = ("perceive", name)
+        problems.append(Problem(stack.spec.at(path), ".".join(path), message))
+
+    for task in tasks:
+        if not task.spans:
+            continue
+        longest = max(task.spans, key=lambda span: span.end - span.start)
+        seconds = longest.end - longest.start + task.sampling.lead
+        width, height = scaled(video, task.sampling.side)
+        size = len(sample_times(longest, task.sampling)) * width * height * 3
+        if task.sampling.pictures and size > PICTURE_LIMIT:
+            limit, got = PICTURE_LIMIT / 2**20, size / 2**20
+            add(task.name, f"a window of {seconds:g} s takes {got:.0f} MB of frames, at most {limit:.0f}: "
+                "lower its frames, fps, side or over")  # fmt: skip
+        if task.sampling.audio_rate and seconds > AUDIO_LIMIT:
+            add(
+                task.name, f"a window of {seconds:g} s of sound, at most {AUDIO_LIMIT:g}: set `over` to so many seconds"
+            )
+    if problems:
+        raise StackError(problems)

@@ -1,0 +1,71 @@
+"""From what the perceivers found to the records of the context: the time-ordered merge, and the refiners over it.
+
+Each refiner reads the whole video as a stream from disk and its result goes to disk, so a film takes no more memory
+than a clip, and a refiner may let records go in any order.
+"""
+
+import heapq
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from videochat.cache import digest, identity, root
+from videochat.component import Refiner
+from videochat.context import Cost, Fault
+from videochat.errors import UnavailableError
+from videochat.hookspecs import Event
+from videochat.plan import Plan
+from videochat.record import Record
+from videochat.registry import registry
+from videochat.spool import RecordFile
+
+
+def merge(plan: Plan, at: float | None = None) -> Iterator[Record]:
+    """Yield what all perceivers found, in time order; with `at`, only what had ended by then."""
+    streams = (task.store.read(task.spans, task.name) for task in plan.tasks)
+    records = heapq.merge(*streams, key=lambda record: record.start)
+    return (record for record in records if at is None or record.end <= at + 1e-9)
+
+
+def refine(plan: Plan, at: float | None, faults: list[Fault], ledger: list[Cost]) -> RecordFile:
+    """Return the records after all refiners, or what the cache has of that.
+
+    A refiner that raises becomes a fault, and the records pass on as they were before it.
+
+    Raises:
+        UnavailableError: if a refiner's model cannot be had.
+    """
+    folder = root() / plan.video.hash[:32]
+    parts = [(task.name, task.store.folder.name, task.spans, task.missing) for task in plan.tasks]
+    key = digest({"parts": parts, "at": at})
+    file = folder / key / "records.jsonl"
+    records = RecordFile(file) if file.exists() else RecordFile.write(file, merge(plan, at))
+    for name, refiner in plan.stack.refiners.items():
+        cost = Cost(name)
+        ledger.append(cost)
+        next_key = digest([key, name, identity(refiner)])
+        file = folder / next_key / "records.jsonl"
+        if file.exists():
+            records, key, cost.cached = RecordFile(file), next_key, 1
+            continue
+        began = time.perf_counter()
+        try:
+            refiner.load(plan.stack.pool)
+            records, key = RecordFile.write(file, _through(refiner, name, records)), next_key
+        except UnavailableError:
+            raise
+        except Exception as error:  # a stranger's plugin may raise anything
+            faults.append(Fault(name, plan.span.start, plan.span.end, f"{type(error).__name__}: {error}"))
+        finally:
+            refiner.close()
+            cost.seconds, cost.windows = time.perf_counter() - began, 1
+    return records
+
+
+def _through(refiner: Refiner, name: str, records: Iterable[Record]) -> Iterator[Record]:
+    count = 0
+    for count, record in enumerate(refiner.refine(iter(records)), start=1):
+        yield record if record.source else replace(record, source=name)
+        if count % 100 == 0:
+            registry().observe(Event("refine", name, count))
+    registry().observe(Event("refine", name, count, count))

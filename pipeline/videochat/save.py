@@ -1,0 +1,110 @@
+"""Writes a watch to a folder, and explains a line of it.
+
+prompt.txt       the textualised video, as the formatter gives it
+lines.jsonl      for each line of prompt.txt the ids of the records that it came from
+records.jsonl    every record, those of the context and those that a refiner made them from
+run.json         versions, options, weights, seeds and hashes
+subtitles.srt, subtitles.vtt    speech and on-screen text
+"""
+
+import json
+import platform
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from videochat.cache import identity, write_whole
+from videochat.context import Context, record_json
+from videochat.errors import StackError
+from videochat.registry import registry
+from videochat.subtitles import write_srt, write_vtt
+
+SUBTITLES = ("speech", "text")
+
+
+def save(context: Context, folder: Path) -> None:
+    """Write the files; each appears whole or not at all.
+
+    Raises:
+        StackError: if the folder cannot be written to.
+    """
+    lines = list(context.lines())
+    rows = (
+        {"line": i, "text": line.text, "records": [record.id for record in line.records]}
+        for i, line in enumerate(lines, start=1)
+    )
+    cues = [record for record in context.records if record.kind in SUBTITLES]
+    try:
+        write_whole(folder / "prompt.txt", "".join(f"{line.text}\n" for line in lines))
+        write_whole(folder / "lines.jsonl", _jsonl(rows))
+        write_whole(folder / "records.jsonl", _jsonl(_all_records(context)))
+        write_whole(folder / "subtitles.srt", "".join(write_srt(cues)))
+        write_whole(folder / "subtitles.vtt", "".join(write_vtt(cues)))
+        write_whole(folder / "run.json", json.dumps(run_facts(context), indent=1) + "\n")
+    except OSError as error:
+        raise StackError(f"cannot write to {folder}: {error.strerror or error}") from None
+
+
+def run_facts(context: Context) -> dict[str, Any]:
+    """Return all that decided the result: versions, filled options, weights, the video's hash, faults."""
+    stack, facts = context.stack, context.to_json()
+    parts = {place: identity(component) for place, component in stack.components()}
+    packages = {place: registry().package_of(type(component)) for place, component in stack.components()}
+    return {
+        "videochat": version("videochat"),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in sorted(set(packages.values()))},
+        "stack": {"name": stack.name, **stack.filled()},
+        "components": parts,
+        "prompt": {"name": stack.prompt_name, "text": stack.template.text},
+        "video": facts["video"],
+        "span": list(context.span),
+        "segments": [list(span) for span in context.segments],
+        "faults": facts["faults"],
+        "ledger": facts["ledger"],
+    }
+
+
+def explain(folder: Path, line: int) -> dict[str, Any]:
+    """Return where a line of prompt.txt came from: its records, down to what the perceivers saw, and their plugins.
+
+    Raises:
+        StackError: if the folder holds no saved watch, or the line does not exist.
+    """
+    try:
+        rows = _rows(folder / "lines.jsonl")
+        records = {row["id"]: row for row in _rows(folder / "records.jsonl")}
+        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError):
+        raise StackError(f"{folder} holds no saved watch; make one: videochat watch VIDEO -o {folder}") from None
+    if not 1 <= line <= len(rows):
+        raise StackError(f"{folder / 'prompt.txt'} has lines 1 to {len(rows)}, not {line}")
+    plugins = {place.partition(".")[2] or place: part for place, part in run["components"].items()}
+
+    def branch(key: str) -> dict[str, Any]:
+        row = records.get(key, {"id": key})
+        plugin = plugins.get(row.get("source", ""), {})
+        above = [branch(parent) for parent in row.get("parents", ())]
+        return {**row, "plugin": plugin, "parents": above}
+
+    found = rows[line - 1]
+    return {"line": line, "text": found["text"], "records": [branch(key) for key in found["records"]]}
+
+
+def _all_records(context: Context) -> Iterator[dict[str, Any]]:
+    parents: set[str] = set()
+    for record in context.records:
+        parents.update(record.parents)
+        yield {**record_json(record), "in_context": True}
+    if parents:
+        yield from ({**record_json(r), "in_context": False} for r in context.perceived() if r.id in parents)
+
+
+def _jsonl(rows: Iterable[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _rows(file: Path) -> list[dict[str, Any]]:
+    with file.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]

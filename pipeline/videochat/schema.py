@@ -1,0 +1,44 @@
+"""A JSON Schema of stacks, made from the options of the plugins that are installed."""
+
+from typing import Any
+
+from videochat.component import STAGES
+from videochat.registry import registry
+
+
+def stack_schema() -> dict[str, Any]:
+    """Return the schema: editors that know it complete plugin names and options, and mark what is wrong."""
+    one = {stage: {"anyOf": [{"type": "string", "enum": registry().names(stage)}, *_forms(stage)]} for stage in STAGES}
+    several = {
+        stage: {"type": "object", "additionalProperties": _nullable(one[stage])} for stage in ("perceive", "refine")
+    }
+    words = {"type": "string"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "videochat stack",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "about": {**words, "description": "What the stack is, in a sentence."},
+            "extends": {**words, "description": "A stack that this one is merged over, key by key; null removes."},
+            **one,
+            **several,
+            "prompt": {**words, "description": "A name in prompts/ or a path."},
+            "fence": {"type": "boolean", "description": "Whether perceived text is fenced in the prompt."},
+            "device": {**words, "description": "auto, cpu, cuda, cuda:1, ..."},
+        },
+    }
+
+
+def _forms(stage: str) -> list[dict[str, Any]]:
+    forms = []
+    for name in registry().names(stage):
+        options = registry().find(stage, name).cls.Options.model_json_schema()
+        properties = {"use": {"const": name}, **options.get("properties", {})}
+        required = ["use", *options.get("required", ())]
+        forms.append({**options, "title": name, "properties": properties, "required": required})
+    return forms
+
+
+def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [{"type": "null"}, *schema["anyOf"]]}

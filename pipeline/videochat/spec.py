@@ -1,0 +1,115 @@
+"""From a stack's name or file to one merged mapping: `extends`, `--set` and `--llm` applied, lines remembered."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from videochat.errors import Problem, StackError
+from videochat.places import locate, own
+from videochat.yamlfile import parse, scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A stack as it was written, before any plugin is built."""
+
+    data: dict[str, Any]
+    name: str = ""
+    where: Mapping[tuple[str, ...], str] = field(default_factory=dict)  # file:line of each path of keys
+    folder: Path | None = None  # that paths in it start from
+    own: bool = False  # whether it lies in the user's own config folder
+
+    def at(self, path: tuple[str, ...]) -> str:
+        """Return where a key was set, or the nearest key above it."""
+        while path and path not in self.where:
+            path = path[:-1]
+        return self.where.get(path, "")
+
+
+def read_spec(name: str, settings: Sequence[str] = (), llm: str | None = None) -> Spec:
+    """Read a stack by name or path.
+
+    Args:
+        name: of a shipped or own config, or a path.
+        settings: `perceive.caption.model=...`, each a dotted path and a YAML value.
+        llm: `provider` or `provider:model`, in place of the stack's own.
+
+    Raises:
+        StackError: if a file is missing, is not YAML, or extends itself.
+    """
+    spec = _read(locate("configs", name), seen=())
+    data, where = dict(spec.data), dict(spec.where)
+    for setting in settings:
+        path, value = _setting(setting)
+        _overlay(data, where, _nest(path, value), {path[:i]: "--set" for i in range(1, len(path) + 1)}, ())
+    if llm is not None:
+        use, _, model = llm.partition(":")
+        chosen = {"use": use, "model": model} if model else {"use": use}
+        _overlay(data, where, {"llm": chosen}, {("llm",): "--llm", **{("llm", key): "--llm" for key in chosen}}, ())
+    return Spec(data, spec.name, where, spec.folder, spec.own)
+
+
+def _read(file: Path, seen: tuple[Path, ...]) -> Spec:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StackError([Problem(str(file), "", f"cannot be read: {error}")]) from None
+    data, where = parse(text, str(file))
+    if not isinstance(data, dict):
+        raise StackError([Problem(f"{file}:1", "", "a stack is a mapping of stages: read, segment, perceive, ...")])
+    base = data.pop("extends", None)
+    if base is None:
+        return Spec(data, file.stem, where, file.parent, file.resolve().is_relative_to(own("configs").resolve()))
+    problem = Problem(where["extends",], "extends", "")
+    if not isinstance(base, str):
+        raise StackError([Problem(problem.where, "extends", f"must be a name or a path, not {base!r}")])
+    try:
+        parent = locate("configs", base, beside=file.parent)
+    except StackError as error:
+        raise StackError([Problem(problem.where, "extends", str(error))]) from None
+    if parent.resolve() in (*seen, file.resolve()):
+        raise StackError([Problem(problem.where, "extends", f"{base} extends {file.stem}: a circle")])
+    below = _read(parent, (*seen, file.resolve()))
+    merged, lines = dict(below.data), dict(below.where)
+    _overlay(merged, lines, data, where, ())
+    # Both files decide where secrets go, so both must be the user's own.
+    is_own = below.own and file.resolve().is_relative_to(own("configs").resolve())
+    return Spec(merged, file.stem, lines, file.parent, is_own)
+
+
+def _overlay(
+    base: dict[str, Any],
+    base_where: dict[tuple[str, ...], str],
+    over: Mapping[str, Any],
+    where: Mapping[tuple[str, ...], str],
+    path: tuple[str, ...],
+) -> None:
+    """Merge key by key: later wins, null removes; a plugin with another `use` starts afresh."""
+    for key, value in over.items():
+        here = (*path, key)
+        old = base.get(key)
+        if value is None and path in (("perceive",), ("refine",)):
+            base.pop(key, None)
+        elif isinstance(value, dict) and isinstance(old, dict) and value.get("use", old.get("use")) == old.get("use"):
+            base[key] = dict(old)
+            _overlay(base[key], base_where, value, where, here)
+        else:
+            base[key] = value
+        if here in where:
+            base_where[here] = where[here]
+            base_where.update({deep: at for deep, at in where.items() if deep[: len(here)] == here})
+
+
+def _setting(text: str) -> tuple[tuple[str, ...], Any]:
+    dotted, found, value = text.partition("=")
+    path = tuple(dotted.strip().split("."))
+    if not found or not all(path):
+        raise StackError([Problem("--set", text, "must look like perceive.caption.model=NAME")])
+    return path, scalar(value)
+
+
+def _nest(path: Sequence[str], value: Any) -> dict[str, Any]:
+    for key in reversed(path):
+        value = {key: value}
+    return dict(value)

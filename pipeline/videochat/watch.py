@@ -1,0 +1,159 @@
+"""Watching: decode once, perceive in batches, keep what is finished.
+
+The decoder runs in one thread and the perceivers in another, so that they overlap; the caller's thread writes what is
+finished to the cache and tells the observers. Stopped at any moment, a watch leaves whole windows, and the next one
+goes on from there.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from videochat.cache import write_whole
+from videochat.context import Context, Cost, Fault
+from videochat.errors import VideoError
+from videochat.extras import require
+from videochat.hookspecs import Event
+from videochat.perceive import Result, perceive
+from videochat.plan import Plan, Task, make_plan, segments_file
+from videochat.refine import merge, refine
+from videochat.registry import registry
+from videochat.video import Video
+from videochat.window import Span, Want, sample_times
+
+if TYPE_CHECKING:
+    from videochat.stack import Stack
+
+
+def watch(
+    stack: "Stack", path: Path, start: float | None = None, end: float | None = None, at: float | None = None
+) -> Context:
+    """Perceive a video, or as much of it as the cache does not hold.
+
+    Args:
+        stack: what to do.
+        path: the video.
+        start: seconds of media time from which to watch.
+        end: seconds up to which to watch.
+        at: a moment, in seconds: the context holds only records that had ended by then.
+
+    Raises:
+        VideoError: if the video cannot be read.
+        StackError: if the stretch is empty, or a perceiver asks for more than a window may hold.
+        UnavailableError: if an extra or a model cannot be had; nothing has been decoded then.
+    """
+    require(component for _, component in stack.components())
+    plan = make_plan(stack, path, start, end)
+    if plan.segments is None:
+        _segment(stack, plan.video)
+        plan = make_plan(stack, path, start, end)
+    ledger = {task.name: Cost(task.name, cached=len(task.spans) - len(task.missing)) for task in plan.tasks}
+    faults: list[Fault] = []
+    with _locked([task for task in plan.tasks if task.missing]):
+        for task in plan.tasks:
+            task.store.refresh()  # another process may have been here while this one waited
+            ledger[task.name].cached = len(task.spans) - len(task.missing)
+        for group in plan.groups(_memory()):
+            _run(plan, group, ledger, faults)
+    costs = list(ledger.values())
+    records = refine(plan, at, faults, costs)
+    stack.pool.trim(keep=[weights.id for weights in stack.llm.weights()])
+    segments = plan.segments or ()
+    return Context(
+        stack, plan.video, plan.span, segments, records, tuple(faults), tuple(costs), lambda: merge(plan, at)
+    )
+
+
+def _run(plan: Plan, group: Sequence[Task], ledger: dict[str, Cost], faults: list[Fault]) -> None:
+    """Perceive the missing windows of a group of tasks whose models fit together."""
+    pool = plan.stack.pool
+    blind: list[Span] = []
+    try:
+        for task in group:
+            registry().observe(
+                Event("perceive", task.name, ledger[task.name].cached, len(task.spans), detail="loading")
+            )
+            task.perceiver.load(pool)
+        for result in perceive(plan.stack.reader, plan.video, group):
+            _keep(result, ledger[result.task.name], faults, blind)
+    finally:
+        for task in group:
+            task.perceiver.close()
+        pool.trim(keep=[weights.id for _, weights in plan.weights])
+    nothing_came = all(ledger[task.name].windows == 0 and not ledger[task.name].cached for task in group)
+    if blind and nothing_came and not faults:
+        raise VideoError(f"{plan.video.path}: nothing could be decoded: the file is damaged")
+    faults.extend(_blind_stretches(blind))
+
+
+def _keep(result: Result, cost: Cost, faults: list[Fault], blind: list[Span]) -> None:
+    task = result.task
+    if result.blind:
+        blind.append(result.blind)
+        return
+    if result.done:
+        task.store.append(result.done)
+    faults.extend(Fault(task.name, span.start, span.end, reason) for span, reason in result.faults)
+    cost.seconds += result.seconds
+    cost.windows += len(result.done)
+    cost.batches += 1
+    cost.frames += result.frames
+    cost.bytes += result.bytes
+    cost.tokens += sum(r.tokens.shape[0] for _, records in result.done for r in records if r.tokens is not None)
+    for span, reason in result.faults:
+        registry().observe(Event("perceive", task.name, span=span, detail=Fault(task.name, *span, reason)))
+    last = result.done[-1][0] if result.done else None
+    registry().observe(Event("perceive", task.name, cost.cached + cost.windows, len(task.spans), last))
+
+
+def _blind_stretches(spans: Sequence[Span]) -> Iterator[Fault]:
+    """Yield one fault for each stretch of windows that the file had nothing for."""
+    start, end = 0.0, -1.0
+    for span in [*sorted(set(spans)), None]:
+        if span is not None and start <= end and span.start <= end + 1e-6:
+            end = max(end, span.end)
+            continue
+        if start <= end:
+            yield Fault("read", start, end, "nothing could be decoded there: the file ends early or is damaged")
+        if span is not None:
+            start, end = span
+
+
+def _segment(stack: "Stack", video: Video) -> None:
+    """Let the segmenter see the video, and keep what it found."""
+    sampling = stack.segmenter.sampling()
+    assert sampling is not None, "a segmenter that needs no frames needs no pass"
+    times = sample_times(Span(0.0, video.duration), sampling)
+    registry().observe(Event("segment", "segment", detail="looking for segments"))
+    frames = stack.reader.frames(video, (Want(time, sampling.side) for time in times))
+    spans = list(stack.segmenter.segments(video, frames))
+    write_whole(segments_file(stack, video), json.dumps(spans))
+    registry().observe(Event("segment", "segment", len(spans), len(spans)))
+
+
+@contextmanager
+def _locked(tasks: Sequence[Task]) -> Iterator[None]:
+    """Hold the locks of the parts of the cache that will be written, taken in one order by all processes."""
+    with ExitStack() as held:
+        for task in sorted(tasks, key=lambda task: task.store.folder):
+            task.store.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(task.store.folder / ".lock")
+            try:
+                held.enter_context(lock.acquire(timeout=0.2))
+            except Timeout:
+                detail = "waiting for another process that watches this video"
+                registry().observe(Event("perceive", task.name, detail=detail))
+                held.enter_context(lock)
+        yield
+
+
+def _memory() -> int:
+    """Return the bytes of memory that are free here, where models of one group must fit together."""
+    if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return 8 * 2**30
