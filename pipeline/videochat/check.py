@@ -61,8 +61,11 @@ class Checker:
         try:
             options = cls.Options.model_validate(given_options)
         except ValidationError as error:
-            for fault in error.errors():
-                self.add((*path, *map(str, fault["loc"])), _say(fault, cls.Options))
+            said: dict[str, list[str]] = {}
+            for fault in error.errors():  # a field that may be one of several types has a fault for each
+                said.setdefault(str(fault["loc"][0]) if fault["loc"] else "", []).append(_say(fault, cls.Options))
+            for name, messages in said.items():
+                self.add((*path, name) if name else path, ", or ".join(messages))
         return cast(C, cls(options)) if len(self.problems) == before else None
 
     def template(self, prompt: Any) -> Template | None:
@@ -121,6 +124,6 @@ def _say(fault: Mapping[str, Any], options: type[BaseModel]) -> str:
         return f"no such option{near(str(fault['loc'][-1]), options.model_fields)}"
     if fault["type"] == "missing":
         return "is required"
+    message = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     value = fault.get("input")
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    return f"{message[:1].lower()}{message[1:]}, not {value!r}" if isinstance(value, str | int | float) else message
+    return f"{message}, not {value!r}" if isinstance(value, str | int | float) else message

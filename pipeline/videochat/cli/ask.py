@@ -2,14 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from videochat.chat import Answer, Citation
 from videochat.cli.display import finish, progress, say, show
 from videochat.cli.options import At, Device, Hosts, Json, Model, Quiet, Settings, StackName, open_stack
 from videochat.clock import span_stamp
+
+if TYPE_CHECKING:
+    from videochat.chat import Answer, Citation
 
 _SHOWN = 12  # citations printed below an answer; --json has them all
 
@@ -45,7 +47,7 @@ def ask(
         finish(context)
 
 
-def show_answer(answer: Answer) -> None:
+def show_answer(answer: "Answer") -> None:
     """Print an answer as it comes, then what it rests on."""
     for piece in answer:
         show(piece, end="")
@@ -58,5 +60,5 @@ def show_answer(answer: Answer) -> None:
         show(f"  and {len(answer.citations) - _SHOWN} more")
 
 
-def _when(citation: Citation) -> str:
+def _when(citation: "Citation") -> str:
     return span_stamp(citation.start, citation.end, hours=citation.end >= 3600)

@@ -4,7 +4,6 @@ import json
 
 import typer
 
-from videochat import cache
 from videochat.cli.display import show
 from videochat.cli.options import Json
 
@@ -16,6 +15,8 @@ def info(ctx: typer.Context, as_json: Json = False) -> None:
     """Show where the cache is and how large."""
     if ctx.invoked_subcommand:
         return
+    from videochat import cache
+
     videos, size = cache.size()
     if as_json:
         show(json.dumps({"folder": str(cache.root()), "videos": videos, "bytes": size}))
@@ -26,4 +27,6 @@ def info(ctx: typer.Context, as_json: Json = False) -> None:
 @app.command()
 def clear() -> None:
     """Delete all that the cache holds."""
+    from videochat import cache
+
     show(f"freed {cache.clear() / 2**20:.1f} MB")

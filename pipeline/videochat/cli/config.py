@@ -4,7 +4,6 @@ import json
 from typing import Annotated
 
 import typer
-import yaml
 
 from videochat.cli.display import show
 from videochat.cli.options import Hosts, Json, Model, Settings, open_stack
@@ -29,6 +28,8 @@ def fill(
     as_json: Json = False,
 ) -> None:
     """Print a stack with every default written out."""
+    import yaml
+
     filled = open_stack(stack, settings, llm, None, hosts).filled()
     show(json.dumps(filled) if as_json else yaml.safe_dump(filled, sort_keys=False, allow_unicode=True), end="")
 

@@ -4,18 +4,18 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 from videochat.clock import needs_hours, span_stamp
-from videochat.context import Context, Cost
 from videochat.hookspecs import Event, hookimpl
 from videochat.registry import registry
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from videochat.context import Context, Cost
 
 # Escapes could move the cursor, set the window's title or hide text; only the newline and the tab stay.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -38,6 +38,10 @@ def say(text: str) -> None:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Iterable[str] = ()) -> None:
     """Print a table; cells are taken as they are, never as markup."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     numbers = set(right)
     out = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
@@ -51,7 +55,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Iterable
 class _Progress:
     """An observer that draws a bar for each perceiver."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: "Progress") -> None:
         self.progress = progress
         self.bars: dict[tuple[str, str], TaskID] = {}
 
@@ -67,10 +71,13 @@ class _Progress:
 @contextmanager
 def progress(quiet: bool) -> Iterator[None]:
     """Show how far a run is, on standard error; nothing if that is no terminal."""
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
+    if quiet or not sys.stderr.isatty():
         yield
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bars:
         observer = _Progress(bars)
@@ -81,7 +88,7 @@ def progress(quiet: bool) -> Iterator[None]:
             registry().manager.unregister(observer)
 
 
-def show_ledger(costs: Iterable[Cost]) -> None:
+def show_ledger(costs: "Iterable[Cost]") -> None:
     """Print what each part of a run took."""
     rows = [
         (c.name, c.windows, c.cached, c.frames, c.batches, f"{c.bytes / 2**20:.1f}", f"{c.seconds:.2f}") for c in costs
@@ -90,7 +97,7 @@ def show_ledger(costs: Iterable[Cost]) -> None:
     table(columns, rows, right=columns[1:])
 
 
-def finish(context: Context) -> None:
+def finish(context: "Context") -> None:
     """Say what went wrong in a watch and leave with exit code 5 if anything did."""
     for fault in context.faults:
         when = span_stamp(fault.start, fault.end, needs_hours(context.video.duration))

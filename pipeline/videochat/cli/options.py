@@ -1,12 +1,14 @@
 """The options that commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from videochat.clock import parse
-from videochat.stack import Stack, load
+
+if TYPE_CHECKING:
+    from videochat.stack import Stack
 
 
 def _time(text: str) -> float:
@@ -45,7 +47,9 @@ At = Annotated[
 
 def open_stack(
     name: str, settings: list[str] | None, llm: str | None, device: str | None, hosts: list[str] | None = None
-) -> Stack:
+) -> "Stack":
     """Load the stack that the options of a command describe."""
+    from videochat.stack import load
+
     chosen = [*(settings or ()), *([f"device={device}"] if device else ())]
     return load(name, chosen, llm, hosts or ())

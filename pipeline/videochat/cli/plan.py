@@ -1,12 +1,14 @@
 """`videochat plan`."""
 
 import json
+from typing import TYPE_CHECKING
 
-from videochat.cache import identity
 from videochat.cli.display import show, table
 from videochat.cli.options import Device, From, Hosts, Json, Media, Model, Settings, StackName, To, open_stack
 from videochat.clock import needs_hours, span_stamp
-from videochat.plan import Plan, Task
+
+if TYPE_CHECKING:
+    from videochat.plan import Plan, Task
 
 
 def plan(
@@ -28,7 +30,9 @@ def plan(
         _show(found)
 
 
-def _show(found: Plan) -> None:
+def _show(found: "Plan") -> None:
+    from videochat.cache import identity
+
     video, stack = found.video, found.stack
     facts = [f"{video.width}x{video.height}, {video.fps:.3g} fps"] if video.has_pictures else ["no pictures"]
     facts += ["with sound" if video.has_audio else "no sound"]
@@ -55,7 +59,9 @@ def _show(found: Plan) -> None:
         show(f"missing {words}")
 
 
-def _row(task: Task) -> list[object]:
+def _row(task: "Task") -> list[object]:
+    from videochat.cache import identity
+
     sampling = task.sampling
     sees = []
     if sampling.pictures:

@@ -8,9 +8,7 @@ import typer
 
 from videochat.cli.display import show, table
 from videochat.cli.options import Json
-from videochat.component import STAGES
 from videochat.errors import StackError, near
-from videochat.extras import missing
 from videochat.registry import Entry, registry
 
 
@@ -19,6 +17,8 @@ def plugins(
     as_json: Json = False,
 ) -> None:
     """List what is installed and what can run here, or one plugin's options."""
+    from videochat.component import STAGES
+
     known = sorted(registry().entries.values(), key=lambda e: (list(STAGES).index(e.stage), e.name))
     if name is None:
         _list(known, as_json)
@@ -67,6 +67,8 @@ def _facts(entry: Entry) -> dict[str, Any]:
 
 
 def _lack(entry: Entry) -> str:
+    from videochat.extras import missing
+
     return missing(entry.cls)
 
 
