@@ -35,7 +35,9 @@ class Checker:
             self.add((stage,), "must be a mapping from a name of your choice to a plugin: `text: {use: NAME}`")
             return
         for name, value in given.items():
-            if value is not None and (built := self.component(base, value, (stage, name))):
+            if not isinstance(name, str):
+                self.add((stage,), f"a plugin's name in the stack must be text, not {name!r}")
+            elif value is not None and (built := self.component(base, value, (stage, name))):
                 yield name, built
 
     def component(self, base: type[C], given: Any, path: tuple[str, ...]) -> C | None:
@@ -66,7 +68,13 @@ class Checker:
                 said.setdefault(str(fault["loc"][0]) if fault["loc"] else "", []).append(_say(fault, cls.Options))
             for name, messages in said.items():
                 self.add((*path, name) if name else path, ", or ".join(messages))
-        return cast(C, cls(options)) if len(self.problems) == before else None
+        if len(self.problems) > before:
+            return None
+        try:
+            return cast(C, cls(options))
+        except ValueError as error:  # what only the plugin itself can judge
+            self.add(path, str(error))
+            return None
 
     def template(self, prompt: Any) -> Template | None:
         """Return the prompt file that was named, or None after noting why there is none."""
@@ -125,5 +133,6 @@ def _say(fault: Mapping[str, Any], options: type[BaseModel]) -> str:
     if fault["type"] == "missing":
         return "is required"
     message = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input ")
-    value = fault.get("input")
+    hidden = options.model_config.get("hide_input_in_errors") or secret_fields(options).intersection(fault["loc"])
+    value = None if hidden else fault.get("input")
     return f"{message}, not {value!r}" if isinstance(value, str | int | float) else message

@@ -54,10 +54,10 @@ def show_answer(answer: "Answer") -> None:
     show()
     if answer.left_out:
         say(f"note: the video did not fit the model's window whole: {answer.left_out}")
-    for citation in answer.citations[:_SHOWN]:
-        show(f"  [{_when(citation)}] {citation.source}: {citation.text}")
-    if len(answer.citations) > _SHOWN:
-        show(f"  and {len(answer.citations) - _SHOWN} more")
+    if answer.citations:
+        when = dict.fromkeys(f"{_when(citation)} ({citation.source})" for citation in answer.citations)
+        more = f" and {len(when) - _SHOWN} more" if len(when) > _SHOWN else ""
+        show(f"rests on {', '.join(list(when)[:_SHOWN])}{more}")
 
 
 def _when(citation: "Citation") -> str:

@@ -1,0 +1,129 @@
+"""The facts of a file: from its headers, one decoded frame, and its packets where the headers do not say."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from videochat import Stream, Video, VideoError
+from videochat_plugins.read.pyav_picture import Turn, rotation_of, shown_size, turn_of
+from videochat_plugins.read.pyav_source import Source, frame_rate, is_video, open_source
+
+if TYPE_CHECKING:
+    import av.stream
+    from av.video.frame import VideoFrame
+
+# Kinds of file whose headers state durations. FFmpeg guesses those of the others, from the bit rate or their tail.
+_STATES_DURATION = {"mov", "matroska", "avi", "wav", "w64", "flac", "ogg", "flv", "asf", "mxf", "nut", "caf", "aiff"}
+_TRIES = 200  # packets in which a first frame is looked for
+
+
+def probe(path: Path) -> Video:
+    """Return the facts of a file.
+
+    Raises:
+        VideoError: if the file cannot be read.
+    """
+    with open_source(path) as source:
+        duration = _stated_duration(source)
+        width = height = 0
+        turn = Turn()
+        fps: Fraction | float | None = None
+        if source.pictures is not None:
+            stream = source.pictures
+            frame = _first_frame(source)
+            width, height = (frame.width, frame.height) if frame else (stream.width, stream.height)
+            if not (width and height):
+                raise VideoError(f"{path}: no picture in it can be decoded; the file is damaged")
+            turn = turn_of(frame) if frame else turn
+            width, height = shown_size(width, height, stream.sample_aspect_ratio, turn)
+            fps = frame_rate(stream)
+        if duration is None:
+            duration, pictures = _scanned(path)
+            fps = fps or (pictures / duration if duration else None)
+        return Video(
+            path=path,
+            duration=duration,
+            width=width,
+            height=height,
+            fps=float(fps or 0),
+            rotation=rotation_of(turn),
+            offset=float(source.offset),
+            streams=tuple(_streams(source)),
+        )
+
+
+def _streams(source: Source) -> list[Stream]:
+    found = []
+    for stream in source.container.streams:
+        if stream.type in ("audio", "subtitle") or is_video(stream):
+            codec = stream.codec_context.codec.canonical_name if stream.codec_context is not None else "unknown"
+            found.append(Stream(stream.type, codec, stream.language or ""))
+    return found
+
+
+def _first_frame(source: Source) -> "VideoFrame | None":
+    """Decode the first frame, which alone tells how it is to be turned; None if there is none near the start."""
+    import av
+
+    assert source.pictures is not None
+    source.pictures.codec_context.thread_count = 1  # more would only fill a queue first
+    packets = source.container.demux(source.pictures)
+    for _ in range(_TRIES):
+        try:
+            packet = next(packets, None)
+            if packet is None:
+                return None
+            for frame in packet.decode():
+                return frame
+        except av.error.FFmpegError:
+            packets = source.container.demux(source.pictures)
+    return None
+
+
+def _stated_duration(source: Source) -> float | None:
+    """Return the duration in the headers, or None if they hold none that is to be relied on."""
+    kinds = source.container.format.name.split(",")
+    # Matroska counts from 0, not from the first frame: with an offset it depends on the writer what its duration means.
+    if kinds[0] not in _STATES_DURATION or (kinds[0] == "matroska" and source.offset):
+        return None
+    main = [stream for stream in (source.pictures, source.sound) if stream is not None]
+    if kinds[0] in ("mov", "avi"):
+        ends = [end for stream in main if (end := source.declared_end(stream)) is not None and end > 0]
+        if len(ends) == len(main):
+            return max(ends)
+    declared = source.container.duration
+    return declared / 1e6 if declared and declared > 0 else None
+
+
+def _scanned(path: Path) -> tuple[float, int]:
+    """Read all packets, decode none; return the end of the last of pictures or sound, and how many hold pictures."""
+    import av
+
+    end = 0.0
+    with open_source(path) as source:
+        main: list[av.stream.Stream] = [stream for stream in (source.pictures, source.sound) if stream is not None]
+        clocks = {stream.index: source.clock(stream) for stream in main}
+        steps = {stream.index: _step(stream) for stream in main}
+        counts = dict.fromkeys(clocks, 0)
+        try:
+            for packet in source.container.demux(main):
+                index = packet.stream_index
+                if not packet.size:
+                    continue
+                counts[index] += 1
+                if packet.pts is None:
+                    end = max(end, float(counts[index] * steps[index]))
+                elif packet.duration:
+                    end = max(end, clocks[index].seconds(packet.pts + packet.duration))
+                else:
+                    end = max(end, clocks[index].seconds(packet.pts) + float(steps[index]))
+        except av.error.FFmpegError:
+            pass  # damaged: what came so far counts
+        return end, counts.get(source.pictures.index, 0) if source.pictures is not None else 0
+
+
+def _step(stream: "av.stream.Stream") -> Fraction:
+    """Return how long a packet lasts that does not say it itself, seconds."""
+    from av.video.stream import VideoStream
+
+    return 1 / (frame_rate(stream) or Fraction(25)) if isinstance(stream, VideoStream) else Fraction(0)
