@@ -29,7 +29,7 @@ class LeftOut(NamedTuple):
     kind: str
     source: str
     why: str  # one of this module's reasons
-    count: int
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Fit:
 
     def report(self) -> str:
         """Say in one line what was left out and why, or nothing if all is there."""
-        return "; ".join(f"{left.count} {left.kind} ({left.source or 'no source'}): {left.why}" for left in self.left_out)
+        return "; ".join(f"{left.number} {left.kind} ({left.source or '-'}): {left.why}" for left in self.left_out)
 
 
 def estimate(text: str) -> int:
@@ -65,10 +65,10 @@ def fit(
 ) -> Fit:
     """Return as much of the records as the room holds.
 
-    If all fits, all stays as it is. Else, each step only as far as needed: equal neighbours become one; what the question
-    does not ask for goes; low scores go; the time step widens, evenly in each kind and source. The same input gives the
-    same text, and more room never gives less of it, as long as more records never take fewer tokens. It renders about
-    log2(records) times.
+    If all fits, all stays as it is. Else, each step only as far as needed: equal neighbours become one; what the
+    question does not ask for goes; low scores go; the time step widens, evenly in each kind and source. The same input
+    gives the same text, and more room never gives less of it, as long as more records never take fewer tokens. It
+    renders about log2(records) times.
 
     Args:
         records: in time order.
@@ -195,4 +195,4 @@ def _reason(record: Record, unasked: bool, too_long: bool) -> str:
 
 
 def _report(left: Counter[tuple[str, str, str]]) -> tuple[LeftOut, ...]:
-    return tuple(LeftOut(kind, source, why, count) for (kind, source, why), count in sorted(left.items()))
+    return tuple(LeftOut(kind, source, why, number) for (kind, source, why), number in sorted(left.items()))

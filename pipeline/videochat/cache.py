@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ import platformdirs
 from videochat.component import Component
 from videochat.registry import registry
 from videochat.secret import public
+
+_DIGEST = re.compile(r"[0-9a-f]{32}")
 
 
 def root() -> Path:
@@ -47,9 +50,12 @@ def identity(component: Component) -> dict[str, Any]:
 def write_whole(path: Path, text: str) -> None:
     """Write a file so that no reader ever sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def file_hash(path: Path) -> str:
@@ -72,23 +78,34 @@ def file_hash(path: Path) -> str:
 
 def clear() -> int:
     """Delete the cache, and nothing else that may lie in its folder; return how many bytes were freed."""
-    freed = 0
-    for folder in _folders():
-        freed += _size(folder)
+    _, freed = size()
+    for folder in _videos():
         shutil.rmtree(folder)
+    for note in _notes():
+        note.unlink(missing_ok=True)
     return freed
 
 
 def size() -> tuple[int, int]:
     """Return how many videos the cache knows and how many bytes it takes."""
-    folders = _folders()
-    return sum(folder.name != "files" for folder in folders), sum(map(_size, folders))
+    videos = _videos()
+    files = [path for folder in videos for path in folder.rglob("*") if path.is_file()]
+    return len(videos), sum(path.stat().st_size for path in (*files, *_notes()))
 
 
-def _folders() -> list[Path]:
-    ours = re.compile(r"files|[0-9a-f]{32}")
-    return [path for path in root().glob("*") if path.is_dir() and ours.fullmatch(path.name)]
+def _videos() -> list[Path]:
+    """Return the folders of videos: named by a digest, with nothing in them but folders named by digests."""
+    return [
+        path
+        for path in root().glob("*")
+        if _is_key(path) and not path.is_symlink() and all(map(_is_key, path.iterdir()))
+    ]
 
 
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def _notes() -> list[Path]:
+    """Return the remembered hashes of files."""
+    return [path for path in (root() / "files").glob("*.json") if _DIGEST.fullmatch(path.stem)]
+
+
+def _is_key(path: Path) -> bool:
+    return _DIGEST.fullmatch(path.name) is not None and path.is_dir()

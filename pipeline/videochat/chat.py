@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from videochat.stack import Stack
 
 _RANGE = re.compile(r"(\d{1,3}(?::\d\d){1,2})\s*(?:-|–|—|to)\s*(\d{1,3}(?::\d\d){1,2})")
-_HISTORY_SHARE = 4  # of the model's window: what the talk so far may take when the video does not fit whole
+_HISTORY_SHARE = 4  # of the room: what the talk so far may take when the video does not fit whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ class Chat:
 
     Raises:
         UnavailableError: if the language model cannot be had.
+        LLMError: if it cannot be loaded.
         StackError: if there is no video.
     """
 
@@ -94,8 +96,12 @@ class Chat:
         self.stack = stack
         self.contexts = tuple(contexts)
         self.history: list[tuple[str, str]] = []
-        stack.llm.load(stack.pool)
-        self._whole = [self._lines(i, context.records) for i, context in enumerate(self.contexts)]
+        with _failing_as_llm_error():
+            stack.llm.load(stack.pool)
+        shown = stack.template.placeholders
+        told = self.contexts if "textualizing_videos" in shown else ()
+        self._whole = [self._lines(i, context.records) for i, context in enumerate(told)]
+        self._tokens = self._embeddings() if "video" in shown else None
 
     def ask(self, question: str) -> Answer:
         """Start the answer to a question; it joins the history once it has been read to its end.
@@ -112,16 +118,12 @@ class Chat:
 
     def _read(self, answer: Answer, messages: Sequence[Message], lines: Sequence[Line], began: float) -> Iterator[str]:
         llm = self.stack.llm
-        try:
+        with _failing_as_llm_error():
             reply = llm.answer(messages, llm.generation)
             for piece in reply:
                 answer.first = answer.first or time.perf_counter() - began
                 answer.text += piece
                 yield piece
-        except VideoChatError:
-            raise
-        except Exception as error:  # a stranger's backend may raise anything
-            raise LLMError(f"the language model failed: {type(error).__name__}: {error}") from error
         answer.seconds = time.perf_counter() - began
         answer.usage, answer.finish = reply.usage, reply.finish
         answer.citations = self._citations(answer.text, reply, lines)
@@ -136,11 +138,11 @@ class Chat:
         if room <= 0:
             raise StackError(f"the question leaves no room for the video in a window of {llm.window} tokens")
         lines = [line for video in self._whole for line in video]
-        left = max(room - self._count(lines), llm.window // _HISTORY_SHARE)
-        turns = self._recent_turns(min(left, room))
+        whole = self._count(lines) if lines else 0
+        turns = self._recent_turns(room - whole if whole <= room else room // _HISTORY_SHARE)
         room -= sum(llm.count(part) for message in turns for part in message.parts)
         left_out = ""
-        if self._count(lines) > room:
+        if whole > room:
             fits = self._fit(room, question)
             lines = [line for one in fits for line in one.lines]
             left_out = "; ".join(words for one in fits if (words := one.report()))
@@ -150,13 +152,12 @@ class Chat:
 
     def _parts(self, lines: Sequence[Line], question: str) -> dict[str, Part]:
         text = "\n".join(line.text for line in lines)
-        embeddings = self._embeddings()
         return {
             "textualizing_videos": Text(
                 "\n" + fence(text) if self.stack.fence else text, "textualizing_videos", tuple(lines)
             ),
-            "video": embeddings or Text("", "video"),
-            "times": Text(", ".join(f"{t:.1f}" for t in embeddings.times) if embeddings else "", "times"),
+            "video": self._tokens or Text("", "video"),
+            "times": Text(", ".join(f"{t:.1f}" for t in self._tokens.times) if self._tokens else "", "times"),
             "question": Text(question, "question"),
         }
 
@@ -172,7 +173,8 @@ class Chat:
         kept: list[Message] = []
         for question, answer in reversed(self.history):
             asked = self.stack.template.fill(self._parts([], question))[-1]
-            turn = [Message("user", asked.parts), Message("assistant", (Text(answer),))]
+            words = tuple(part for part in asked.parts if isinstance(part, Text))  # the video is shown once
+            turn = [Message("user", words), Message("assistant", (Text(answer),))]
             room -= sum(self.stack.llm.count(part) for message in turn for part in message.parts)
             if room < 0:
                 break
@@ -200,7 +202,26 @@ class Chat:
         if reply.records is not None:
             found = reply.records
         else:
-            named = {span_stamp(parse(start), parse(end), hours=True) for start, end in _RANGE.findall(text)}
+            named = _named_spans(text)
             records = (record for line in lines for record in line.records)
             found = tuple(r for r in records if span_stamp(r.start, r.end, hours=True) in named)
         return tuple(Citation(r.start, r.end, r.source, r.id, r.text) for r in dict.fromkeys(found))
+
+
+def _named_spans(text: str) -> set[str]:
+    """Return the stretches of time that a text names, as stamps with hours."""
+    named = set()
+    for start, end in _RANGE.findall(text):
+        with suppress(ValueError):  # 00:75 looks like a time and is none
+            named.add(span_stamp(parse(start), parse(end), hours=True))
+    return named
+
+
+@contextmanager
+def _failing_as_llm_error() -> Iterator[None]:
+    try:
+        yield
+    except VideoChatError:
+        raise
+    except Exception as error:  # a stranger's backend may raise anything
+        raise LLMError(f"the language model failed: {type(error).__name__}: {error}") from error

@@ -82,7 +82,9 @@ class Checker:
             self.add(("prompt",), f"must be a name or a path, not {prompt!r}")
             return None
         try:
-            template = Template.parse(locate("prompts", prompt, beside=self.spec.folder).read_text(encoding="utf-8-sig"))
+            template = Template.parse(
+                locate("prompts", prompt, beside=self.spec.folder).read_text(encoding="utf-8-sig")
+            )
         except StackError as error:
             self.add(("prompt",), str(error))
             return None

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from videochat.component import Formatter
 from videochat.prompt import Line
-from videochat.record import Record
+from videochat.record import Record, fold
 from videochat.video import Video
 from videochat.window import Span
 
@@ -22,6 +22,11 @@ class Fault:
     start: float  # seconds
     end: float
     reason: str
+
+    @classmethod
+    def of(cls, source: str, span: Span, error: BaseException) -> Self:
+        """Return the fault that an error is, its message made one line."""
+        return cls(source, span.start, span.end, fold(f"{type(error).__name__}: {error}"))
 
 
 @dataclass(slots=True)

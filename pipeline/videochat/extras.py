@@ -14,7 +14,8 @@ def missing(cls: type[Component]) -> str:
     if not cls.extra:
         return ""
     package = registry().package_of(cls)
-    wanted = [line for line in requires(package) or () if re.search(rf"extra\s*==\s*['\"]{cls.extra}['\"]", line)]
+    extra = re.sub(r"[-_.]+", "[-_.]+", cls.extra)  # metadata may write it with another of these
+    wanted = [line for line in requires(package) or () if re.search(rf"extra\s*==\s*['\"]{extra}['\"]", line)]
     absent = [name for line in wanted if (found := re.match(r"[\w.-]+", line)) and not _installed(name := found[0])]
     if not absent:
         return ""

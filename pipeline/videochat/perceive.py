@@ -3,10 +3,13 @@
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from videochat.component import Reader
+from videochat.context import Fault
 from videochat.plan import Task
 from videochat.record import Box, Record
 from videochat.schedule import windows
@@ -22,7 +25,7 @@ class Result:
 
     task: Task
     done: Sequence[tuple[Span, Sequence[Record]]] = ()
-    faults: Sequence[tuple[Span, str]] = ()
+    faults: Sequence[Fault] = ()
     blind: Span | None = None  # a window that the file had nothing for
     seconds: float = 0.0
     frames: int = 0
@@ -36,7 +39,7 @@ class _Stopped(Exception):
     """The consumer has gone."""
 
 
-def perceive(reader: Reader, video: Video, tasks: Sequence[Task]) -> Iterator[Result]:
+def perceive(reader: Reader, video: Video, tasks: Sequence[Task]) -> Generator[Result]:
     """Yield the results of the tasks' missing windows, batch by batch; all windows are read in one pass.
 
     Closing the generator stops the work after the batch in hand.
@@ -114,7 +117,7 @@ def _empty(work: "queue.Queue[Batch | None]") -> None:
 def _perceive_batch(task: Task, batch: Sequence[Window]) -> Result:
     """Perceive a batch; where that fails, each window by itself, so that only those at fault are lost."""
     began = time.perf_counter()
-    faults: list[tuple[Span, str]] = []
+    faults: list[Fault] = []
     try:
         done = _perceive(task, batch)
     except Exception as error:  # a stranger's plugin may raise anything
@@ -123,9 +126,9 @@ def _perceive_batch(task: Task, batch: Sequence[Window]) -> Result:
             try:
                 done += _perceive(task, [window])
             except Exception as alone:
-                faults.append((window.span, _reason(alone)))
+                faults.append(Fault.of(task.name, window.span, alone))
         if len(batch) == 1:
-            faults.append((batch[0].span, _reason(error)))
+            faults.append(Fault.of(task.name, batch[0].span, error))
     frames = sum(len(window.frames) for window in batch)
     size = sum(window.nbytes for window in batch)
     return Result(task, done, faults, None, time.perf_counter() - began, frames, size)
@@ -143,7 +146,11 @@ def _perceive(task: Task, batch: Sequence[Window]) -> list[tuple[Span, Sequence[
 
 
 def _fit(task: Task, window: Window, record: Record) -> Record:
-    """Bring a record into the source's terms: times inside the window, box in source pixels, frame times filled in."""
+    """Bring a record into the source's terms: times inside the window, box in source pixels, frame times filled in.
+
+    Raises:
+        ValueError, TypeError: if it is of another kind than the perceiver emits, or cannot be kept.
+    """
     if record.kind not in task.perceiver.emits:
         allowed = ", ".join(sorted(task.perceiver.emits))
         raise ValueError(f"gave a record of kind {record.kind!r}, but emits only {allowed}")
@@ -155,8 +162,7 @@ def _fit(task: Task, window: Window, record: Record) -> Record:
         x, y = window.video.width / width, window.video.height / height
         box = Box(box.x1 * x, box.y1 * y, box.x2 * x, box.y2 * y)
     times = record.times or tuple(t for t in window.times if start - 1e-6 <= t <= end + 1e-6) or window.times
-    return replace(record, start=start, end=end, box=box, times=times)
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    tokens = None if record.tokens is None else np.asarray(record.tokens)  # off the GPU, if they are on one
+    if tokens is not None and tokens.dtype.kind not in "fiu":
+        raise ValueError(f"gave tokens of type {tokens.dtype}, which are no numbers that can be kept")
+    return replace(record, start=start, end=end, box=box, times=times, tokens=tokens)

@@ -34,12 +34,16 @@ def locate(folder: str, name: str, beside: Path | None = None) -> Path:
         StackError: if there is none.
     """
     suffix = _SUFFIX[folder]
-    if name.endswith(suffix) or "/" in name or "\\" in name:
-        path = (beside or Path()) / Path(name).expanduser()
-        if path.is_file():
-            return path
-        raise StackError([Problem("", "", f"no such file: {path}")])
-    for base in (own(folder), shipped(folder)):
-        if (path := base / f"{name}{suffix}").is_file():
-            return path
+    try:
+        if name.endswith((suffix, ".yml")) or "/" in name or "\\" in name:
+            path = (beside or Path()) / Path(name).expanduser()
+            if path.is_file():
+                return path
+            raise StackError([Problem("", "", f"no such file: {path}")])
+        for base in (own(folder), shipped(folder)):
+            if (path := base / f"{name}{suffix}").is_file():
+                return path
+    except (OSError, RuntimeError, ValueError) as error:  # too long, not allowed to look, nobody's home
+        said = getattr(error, "strerror", None) or error
+        raise StackError([Problem("", "", f"{name[:80]!r} names no file: {said}")]) from None
     raise StackError([Problem("", "", f"no {folder[:-1]} is called {name!r}{near(name, names(folder))}")])

@@ -73,14 +73,15 @@ class Plan:
     def groups(self, memory: int) -> list[list[Task]]:
         """Return the tasks with missing windows, grouped so that each group's models fit in so many bytes together."""
         groups: list[list[Task]] = []
-        left = 0
+        held: dict[str, int] = {}  # bytes of the model files of the last group: those that two tasks share, once
         for task in (task for task in self.tasks if task.missing):
-            size = sum(weights.bytes for weights in task.perceiver.weights())
-            if not groups or size > left:
+            needed = {weights.id: weights.bytes for weights in task.perceiver.weights()}
+            grown = sum((held | needed).values())
+            if not groups or grown > max(memory, sum(held.values())):
                 groups.append([])
-                left = memory
+                held = {}
             groups[-1].append(task)
-            left -= size
+            held |= needed
         return groups
 
     def to_json(self) -> dict[str, Any]:
@@ -200,14 +201,16 @@ def _check_size(stack: "Stack", video: Video, tasks: Sequence[Task]) -> None:
     for task in tasks:
         if not task.spans:
             continue
-        longest = max(task.spans, key=lambda span: span.end - span.start)
+        # With `frames` and a lead, the shortest window reaches back in the shortest steps and takes the most pictures.
+        by_length = sorted(task.spans, key=lambda span: span.end - span.start)
+        shortest, longest = by_length[0], by_length[-1]
         seconds = longest.end - longest.start + task.sampling.lead
         width, height = scaled(video, task.sampling.side)
-        size = len(sample_times(longest, task.sampling)) * width * height * 3
+        size = max(len(sample_times(span, task.sampling)) for span in (shortest, longest)) * width * height * 3
         if task.sampling.pictures and size > PICTURE_LIMIT:
             limit, got = PICTURE_LIMIT / 2**20, size / 2**20
             add(task.name, f"a window of {seconds:g} s takes {got:.0f} MB of frames, at most {limit:.0f}: "
-                "lower its frames, fps, side or over")  # fmt: skip
+                "lower its frames, fps, side, lead or over")  # fmt: skip
         if task.sampling.audio_rate and seconds > AUDIO_LIMIT:
             add(
                 task.name, f"a window of {seconds:g} s of sound, at most {AUDIO_LIMIT:g}: set `over` to so many seconds"

@@ -29,7 +29,7 @@ class Pool:
     def __init__(self, device: str = "auto") -> None:
         self.wanted = device
         self._models: dict[Key, Any] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # what builds a model may get its parts here
 
     @cached_property
     def device(self) -> str:

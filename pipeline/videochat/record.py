@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import operator
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,11 @@ from typing import Any, NamedTuple, Protocol, Self
 
 import numpy.typing as npt
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]+")
+# Control, direction and invisible characters, lone surrogates, and the tag characters that can hide a text in a text.
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]+"
+)
 
 
 class Box(NamedTuple):
@@ -40,7 +45,7 @@ class Array(Protocol):
 
 
 def fold(text: str) -> str:
-    """Make one line of any text: control and direction characters dropped, runs of whitespace made one space."""
+    """Make one line of any text: control, direction and invisible characters dropped, runs of whitespace one space."""
     return " ".join(_CONTROL.sub(" ", text).split())
 
 
@@ -51,7 +56,8 @@ class Record:
     Equality and hash ignore the tokens themselves.
 
     Raises:
-        ValueError: if the times are not finite and in order, or the kind is empty.
+        ValueError, TypeError: if the times are not finite and in order, the kind is empty, a number is not one, the
+            tokens are not (n, width), or the meta are not JSON values.
     """
 
     kind: str  # "action" "summary" "caption" "tag" "region" "speech" "text" "motion" "look" "embedding": an open set
@@ -59,7 +65,7 @@ class Record:
     end: float
     text: str = ""  # one line
     score: float | None = None  # 0 to 1
-    box: Box | None = None  # source pixels, after rotation
+    box: Box | None = None  # source pixels, after rotation; kept to hundredths
     track: int | None = None  # the same thing over time
     tokens: Array | None = field(default=None, compare=False, repr=False)  # (n, width) embeddings
     space: str = ""  # id of the LLM that the tokens were made for
@@ -73,14 +79,24 @@ class Record:
             raise ValueError("a record needs a kind")
         if not (math.isfinite(self.start) and math.isfinite(self.end) and self.start <= self.end):
             raise ValueError(f"a record needs finite times in order, got {self.start} to {self.end}")
+        if self.tokens is not None and len(self.tokens.shape) != 2:
+            raise ValueError(f"tokens must be (n, width), got the shape {tuple(self.tokens.shape)}")
         put = object.__setattr__  # the class is frozen
         put(self, "kind", fold(self.kind))
+        put(self, "start", _number(self.start))
+        put(self, "end", _number(self.end))
         put(self, "text", fold(self.text))
-        put(self, "times", tuple(float(t) for t in self.times))
+        put(self, "times", tuple(_number(t) for t in self.times))
         put(self, "parents", tuple(self.parents))
-        put(self, "meta", MappingProxyType(dict(self.meta)))
+        # A copy of its own; what is no JSON fails here, where it is the fault of the plugin that gave it.
+        meta = json.loads(json.dumps(dict(self.meta), allow_nan=False)) if self.meta else {}
+        put(self, "meta", MappingProxyType(meta))
+        if self.score is not None:
+            put(self, "score", _number(self.score))
+        if self.track is not None:
+            put(self, "track", operator.index(self.track))
         if self.box is not None:
-            put(self, "box", Box(*(float(edge) for edge in self.box)))
+            put(self, "box", Box(*(_number(round(float(edge), 2)) for edge in self.box)))
 
     @property
     def id(self) -> str:
@@ -95,7 +111,7 @@ class Record:
             if value not in ("", None):
                 out[name] = value
         if self.box is not None:
-            out["box"] = [round(edge, 2) for edge in self.box]
+            out["box"] = list(self.box)
         for name in ("times", "parents"):
             if getattr(self, name):
                 out[name] = list(getattr(self, name))
@@ -115,3 +131,9 @@ class Record:
         return cls(**fields)
 
 
+def _number(value: float) -> float:
+    """Return a finite Python float, without the sign of a zero: equal records are written alike."""
+    number = float(value) + 0.0
+    if not math.isfinite(number):
+        raise ValueError(f"a record's numbers must be finite, got {number}")
+    return number

@@ -12,7 +12,7 @@ from dataclasses import replace
 from videochat.cache import digest, identity, root
 from videochat.component import Refiner
 from videochat.context import Cost, Fault
-from videochat.errors import UnavailableError
+from videochat.errors import VideoChatError
 from videochat.hookspecs import Event
 from videochat.plan import Plan
 from videochat.record import Record
@@ -52,10 +52,10 @@ def refine(plan: Plan, at: float | None, faults: list[Fault], ledger: list[Cost]
         try:
             refiner.load(plan.stack.pool)
             records, key = RecordFile.write(file, _through(refiner, name, records)), next_key
-        except UnavailableError:
+        except VideoChatError:
             raise
         except Exception as error:  # a stranger's plugin may raise anything
-            faults.append(Fault(name, plan.span.start, plan.span.end, f"{type(error).__name__}: {error}"))
+            faults.append(Fault.of(name, plan.span, error))
         finally:
             refiner.close()
             cost.seconds, cost.windows = time.perf_counter() - began, 1

@@ -56,7 +56,7 @@ class Registry:
             package = f"{point.dist.name} {point.dist.version}" if point.dist else ""
             try:
                 self.register(point.load(), point.name, package)
-            except Exception as error:  # a stranger's module may raise anything
+            except (Exception, SystemExit) as error:  # a stranger's module may raise anything
                 self.broken.append(Broken(point.name, package, _reason(error)))
 
     def register(self, plugin: object, name: str, package: str = "") -> None:
@@ -66,6 +66,8 @@ class Registry:
             PluginError: if it implements a hook that does not exist, with the wrong arguments, or brings a component
                 that does not keep its interface or whose name is taken.
         """
+        if self.manager.has_plugin(name):
+            raise PluginError(f"plugin {name} ({package}): another plugin has that name")
         found: dict[tuple[str, str], Entry] = {}
 
         def register(stage: str, use: str, cls: type[Component]) -> None:
@@ -82,8 +84,9 @@ class Registry:
             for impl in self.manager.hook.register_components.get_hookimpls():
                 if impl.plugin_name == name:
                     impl.function(*(register for argument in impl.argnames if argument == "register"))
-        except Exception as error:
-            self.manager.unregister(name=name)
+        except (Exception, SystemExit) as error:
+            if self.manager.has_plugin(name):
+                self.manager.unregister(name=name)
             if isinstance(error, pluggy.PluginValidationError):
                 raise PluginError(f"plugin {name} ({package}): {_reason(error)}") from error
             raise
@@ -134,16 +137,20 @@ def _fault(stage: str, use: str, cls: Any) -> str:
     if stage not in STAGES:
         return f"no such stage{near(stage, STAGES)}"
     base = STAGES[stage]
+    if not (isinstance(use, str) and use):
+        return "a component needs a name"
     if not (isinstance(cls, type) and issubclass(cls, base)):
         return f"{cls!r} is not a subclass of videochat.{base.__name__}"
     if inspect.isabstract(cls):
         return f"{cls.__qualname__} does not implement {', '.join(sorted(cls.__abstractmethods__))}"
-    if not issubclass(cls.Options, base.Options):
+    if not (isinstance(cls.Options, type) and issubclass(cls.Options, base.Options)):
         return f"{cls.__qualname__}.Options is not a subclass of videochat.{base.__name__}.Options"
     if cls.Options.model_config.get("extra") != "forbid":
         return f'{cls.__qualname__}.Options must keep extra="forbid", or misspelt options would pass unseen'
+    if "use" in cls.Options.model_fields:
+        return f"{cls.__qualname__}.Options has the field `use`, which names the plugin in a stack: call it otherwise"
     return ""
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -73,23 +73,26 @@ def explain(folder: Path, line: int) -> dict[str, Any]:
         StackError: if the folder holds no saved watch, or the line does not exist.
     """
     try:
-        rows = _rows(folder / "lines.jsonl")
+        lines = [(row["text"], row["records"]) for row in _rows(folder / "lines.jsonl")]
         records = {row["id"]: row for row in _rows(folder / "records.jsonl")}
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError):
+        plugins = dict(json.loads((folder / "run.json").read_text(encoding="utf-8"))["components"])
+    except (OSError, ValueError, KeyError, TypeError):
         raise StackError(f"{folder} holds no saved watch; make one: videochat watch VIDEO -o {folder}") from None
-    if not 1 <= line <= len(rows):
-        raise StackError(f"{folder / 'prompt.txt'} has lines 1 to {len(rows)}, not {line}")
-    plugins = {place.partition(".")[2] or place: part for place, part in run["components"].items()}
+    if not lines:
+        raise StackError(f"{folder / 'prompt.txt'} is empty: there is no line to explain")
+    if not 1 <= line <= len(lines):
+        raise StackError(f"{folder / 'prompt.txt'} has lines 1 to {len(lines)}, not {line}")
 
     def branch(key: str) -> dict[str, Any]:
         row = records.get(key, {"id": key})
-        plugin = plugins.get(row.get("source", ""), {})
+        stages = ("refine", "perceive") if row.get("parents") else ("perceive", "refine")
+        places = (f"{stage}.{row.get('source', '')}" for stage in stages)
+        plugin: dict[str, Any] = next((plugins[place] for place in places if place in plugins), {})
         above = [branch(parent) for parent in row.get("parents", ())]
         return {**row, "plugin": plugin, "parents": above}
 
-    found = rows[line - 1]
-    return {"line": line, "text": found["text"], "records": [branch(key) for key in found["records"]]}
+    text, keys = lines[line - 1]
+    return {"line": line, "text": text, "records": [branch(key) for key in keys]}
 
 
 def _all_records(context: Context) -> Iterator[dict[str, Any]]:

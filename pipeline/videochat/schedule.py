@@ -69,8 +69,7 @@ def windows(reader: Reader, video: Video, tasks: Sequence[Task]) -> Iterator[tup
                 yield task, place.span, _close(task, place.span, video, waiting.pop(place))
     for place, window in waiting.items():
         task = tasks[place.task]
-        something = len(window.frames) > window.lead or (window.audio is not None and window.audio.size > 0)
-        yield task, place.span, _close(task, place.span, video, window) if something else None
+        yield task, place.span, _close(task, place.span, video, window)
 
 
 def _lanes(
@@ -154,6 +153,13 @@ def _cut(chunks: Sequence[Chunk], start: float, end: float, rate: int) -> Sample
     return out
 
 
-def _close(task: Task, span: Span, video: Video, window: _Open) -> Window:
+def _close(task: Task, span: Span, video: Video, window: _Open) -> Window | None:
+    """Return the window, or None if nothing came for it.
+
+    Sound may end before the pictures do without damage: a window that sees no pictures then comes without samples.
+    """
+    heard = window.audio is not None and (window.audio.size > 0 or (video.has_pictures and not task.sampling.pictures))
+    if not heard and len(window.frames) <= window.lead:
+        return None
     rate = task.sampling.audio_rate or 0
     return Window(span.start, span.end, video, tuple(window.frames), window.audio, rate)

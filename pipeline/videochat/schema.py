@@ -5,10 +5,17 @@ from typing import Any
 from videochat.component import STAGES
 from videochat.registry import registry
 
+# What a stack that extends another says of a plugin that is there already.
+_OVER = {"type": "object", "not": {"required": ["use"]}, "description": "Options over those of the stack extended."}
+
 
 def stack_schema() -> dict[str, Any]:
     """Return the schema: editors that know it complete plugin names and options, and mark what is wrong."""
-    one = {stage: {"anyOf": [{"type": "string", "enum": registry().names(stage)}, *_forms(stage)]} for stage in STAGES}
+    defs: dict[str, Any] = {}
+    one = {
+        stage: {"anyOf": [{"type": "string", "enum": registry().names(stage)}, *_forms(stage, defs)]}
+        for stage in STAGES
+    }
     several = {
         stage: {"type": "object", "additionalProperties": _nullable(one[stage])} for stage in ("perceive", "refine")
     }
@@ -27,17 +34,21 @@ def stack_schema() -> dict[str, Any]:
             "fence": {"type": "boolean", "description": "Whether perceived text is fenced in the prompt."},
             "device": {**words, "description": "auto, cpu, cuda, cuda:1, ..."},
         },
+        "$defs": defs,
     }
 
 
-def _forms(stage: str) -> list[dict[str, Any]]:
+def _forms(stage: str, defs: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the ways to write a plugin of a stage; the types that its options share go to `defs`, at the root."""
     forms = []
     for name in registry().names(stage):
-        options = registry().find(stage, name).cls.Options.model_json_schema()
+        prefix = f"{stage}.{name}."
+        options = registry().find(stage, name).cls.Options.model_json_schema(ref_template=f"#/$defs/{prefix}{{model}}")
+        defs.update({prefix + model: schema for model, schema in options.pop("$defs", {}).items()})
         properties = {"use": {"const": name}, **options.get("properties", {})}
         required = ["use", *options.get("required", ())]
         forms.append({**options, "title": name, "properties": properties, "required": required})
-    return forms
+    return [*forms, _OVER]
 
 
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:

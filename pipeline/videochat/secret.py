@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, SecretStr
@@ -41,5 +42,9 @@ def reveal(value: SecretStr) -> str:
 
 
 def names_variable(value: object) -> bool:
-    """Whether a value names an environment variable, which only secrets may do."""
+    """Whether a value, or one inside it, names an environment variable, which only secrets may do."""
+    if isinstance(value, Mapping):
+        return any(map(names_variable, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(names_variable, value))
     return isinstance(value, str) and _VARIABLE.search(value) is not None

@@ -9,12 +9,15 @@ from videochat.errors import Problem, StackError
 from videochat.places import locate, own
 from videochat.yamlfile import parse, scalar
 
+_SINGLE = ("read", "segment", "format", "llm")  # the keys of one plugin each
+_SEVERAL = (("perceive",), ("refine",))  # those of several, by name
+
 
 @dataclass(frozen=True, slots=True)
 class Spec:
     """A stack as it was written, before any plugin is built."""
 
-    data: dict[str, Any]
+    data: dict[str, Any] = field(repr=False)  # may hold secrets
     name: str = ""
     where: Mapping[tuple[str, ...], str] = field(default_factory=dict)  # file:line of each path of keys
     folder: Path | None = None  # that paths in it start from
@@ -89,16 +92,21 @@ def _overlay(
     for key, value in over.items():
         here = (*path, key)
         old = base.get(key)
-        if value is None and path in (("perceive",), ("refine",)):
-            base.pop(key, None)
-        elif isinstance(value, dict) and isinstance(old, dict) and value.get("use", old.get("use")) == old.get("use"):
+        if isinstance(old, str) and isinstance(value, dict) and (key in _SINGLE if not path else path in _SEVERAL):
+            old = {"use": old}  # a bare name
+        if isinstance(value, dict) and isinstance(old, dict) and value.get("use", old.get("use")) == old.get("use"):
             base[key] = dict(old)
             _overlay(base[key], base_where, value, where, here)
+            if here in where:
+                base_where[here] = where[here]
+            continue
+        if value is None and path in _SEVERAL:
+            base.pop(key, None)
         else:
             base[key] = value
-        if here in where:
-            base_where[here] = where[here]
-            base_where.update({deep: at for deep, at in where.items() if deep[: len(here)] == here})
+        for deep in [deep for deep in base_where if deep[: len(here)] == here]:
+            del base_where[deep]
+        base_where.update({deep: at for deep, at in where.items() if deep[: len(here)] == here})
 
 
 def _setting(text: str) -> tuple[tuple[str, ...], Any]:

@@ -6,7 +6,7 @@ lock; readers need none, since whole lines never change.
 
 import json
 import os
-import time
+import secrets
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,13 +41,13 @@ def pack(records: Sequence[Record], folder: Path) -> list[dict[str, Any]]:
     """Return records as JSON values; new tokens are written to one safetensors file in the folder."""
     rows = [record.to_json() for record in records]
     new: dict[str, npt.NDArray[Any]] = {}
-    file = f"tokens-{os.getpid()}-{time.monotonic_ns()}.safetensors"
+    file = f"tokens-{secrets.token_hex(8)}.safetensors"
     for i, (record, row) in enumerate(zip(records, rows, strict=True)):
         tokens = record.tokens
         if isinstance(tokens, StoredTokens):
             row["tokens"] = {"file": os.path.relpath(tokens.file, folder), "name": tokens.name}
         elif tokens is not None:
-            new[str(i)] = np.asarray(tokens)
+            new[str(i)] = np.ascontiguousarray(tokens)  # safetensors writes memory as it lies
             row["tokens"] = {"file": file, "name": str(i)}
         if tokens is not None:
             row["tokens"] |= {"shape": list(tokens.shape), "dtype": str(tokens.dtype)}
@@ -83,12 +83,12 @@ class Windows:
         self.about = about
         self._file = folder / "records.jsonl"
         self._offsets: dict[Span, int] = {}
-        self._mended = False  # whether a torn last line, if any, is gone
         self.refresh()
 
     def refresh(self) -> None:
         """Read again which windows are there; another process may have added some."""
         self._offsets.clear()
+        self._mended = False  # whether a torn last line, if any, is gone
         for offset, line in _whole_lines(self._file):
             try:
                 self._offsets[Span(*json.loads(line)["span"])] = offset
@@ -136,19 +136,27 @@ class RecordFile(Sequence[Record]):
     def write(cls, file: Path, records: Iterable[Record]) -> "RecordFile":
         """Write records, which may come in any order, sorted by their start; whole or not at all."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        unique = f"{os.getpid()}-{time.monotonic_ns()}"
+        unique = secrets.token_hex(8)
         loose, part = file.with_name(f".loose-{unique}"), file.with_name(f".part-{unique}")
         starts, offsets = array("d"), array("q")
+        made: list[Path] = []  # files of tokens
         try:
             with loose.open("wb+") as unsorted, part.open("wb") as out:
                 for record in records:
                     starts.append(record.start)
                     offsets.append(unsorted.tell())
-                    unsorted.write(json.dumps(pack([record], file.parent)[0]).encode() + b"\n")
+                    (row,) = pack([record], file.parent)
+                    unsorted.write(json.dumps(row).encode() + b"\n")
+                    if "tokens" in row and not isinstance(record.tokens, StoredTokens):
+                        made.append(file.parent / row["tokens"]["file"])
                 for i in np.argsort(np.asarray(starts), kind="stable"):
                     unsorted.seek(offsets[i])
                     out.write(unsorted.readline())
             part.replace(file)
+        except BaseException:
+            for tokens in made:
+                tokens.unlink()
+            raise
         finally:
             loose.unlink(missing_ok=True)
             part.unlink(missing_ok=True)
@@ -173,7 +181,7 @@ class RecordFile(Sequence[Record]):
             for offset in [offsets] if isinstance(offsets, int) else offsets:
                 file.seek(offset)
                 lines.append(unpack(json.loads(file.readline()), self.file.parent))
-        return lines[0] if isinstance(index, int) else lines
+        return lines[0] if isinstance(offsets, int) else lines
 
 
 def _whole_lines(file: Path) -> Iterator[tuple[int, bytes]]:

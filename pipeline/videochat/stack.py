@@ -64,8 +64,8 @@ class Stack:
         check = Checker(spec)
         reader = check.component(Reader, read, ("read",))
         segmenter = check.component(Segmenter, segment, ("segment",))
-        self.perceivers = dict(check.components(Perceiver, perceive or {}, "perceive"))
-        self.refiners = dict(check.components(Refiner, refine or {}, "refine"))
+        self.perceivers = dict(check.components(Perceiver, {} if perceive is None else perceive, "perceive"))
+        self.refiners = dict(check.components(Refiner, {} if refine is None else refine, "refine"))
         formatter = check.component(Formatter, format, ("format",))
         model = check.component(LLM, llm, ("llm",))
         template = check.template(prompt)
@@ -120,11 +120,9 @@ class Stack:
         out: dict[str, Any] = {"about": self.about} if self.about else {}
         for place, component in self.components():
             who = identity(component)
-            spot = out
-            *above, last = place.split(".")
-            for key in above:
-                spot = spot.setdefault(key, {})
-            spot[last] = {"use": who["use"], **who["options"]}
+            stage, _, name = place.partition(".")
+            spot = out.setdefault(stage, {}) if name else out
+            spot[name or stage] = {"use": who["use"], **who["options"]}
         order = {key: out[key] for key in KEYS if key in out}
         return {**order, "prompt": self.prompt_name, "fence": self.fence, "device": self.pool.wanted}
 

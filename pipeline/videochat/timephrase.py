@@ -173,7 +173,11 @@ def _part(tokens: Sequence[Token], i: int, duration: float | None) -> _Found | N
         return Span(edge if side in ("after", "following") else 0.0, math.inf if side in _AFTER else edge), begin, i + 1
     if word in _END and duration is not None:
         edge = max(0.0, duration - max(_EDGE, duration / 10))
-        return Span(0.0, duration if side != "before" else edge) if side in _BEFORE else Span(edge, duration), begin, i + 1
+        return (
+            Span(0.0, duration if side != "before" else edge) if side in _BEFORE else Span(edge, duration),
+            begin,
+            i + 1,
+        )
     if word == "middle" and duration is not None:
         return Span(duration / 3, math.inf if side in _AFTER else 2 * duration / 3), begin, i + 1
     return None
@@ -208,5 +212,3 @@ def _point(tokens: Sequence[Token], i: int, duration: float | None) -> _Found | 
     if duration is not None and start >= duration and start - duration < 1.0:
         start, end = max(0.0, duration - found.width), duration
     return Span(start, end), begin, stop
-
-

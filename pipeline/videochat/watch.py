@@ -8,7 +8,8 @@ goes on from there.
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from videochat.cache import write_whole
 from videochat.context import Context, Cost, Fault
-from videochat.errors import VideoError
+from videochat.errors import VideoChatError, VideoError
 from videochat.extras import require
 from videochat.hookspecs import Event
 from videochat.perceive import Result, perceive
@@ -54,12 +55,23 @@ def watch(
         plan = make_plan(stack, path, start, end)
     ledger = {task.name: Cost(task.name, cached=len(task.spans) - len(task.missing)) for task in plan.tasks}
     faults: list[Fault] = []
-    with _locked([task for task in plan.tasks if task.missing]):
+    blind: list[Span] = []
+    # Two alike share their windows: the first does the work.
+    first = {task.store.folder: task for task in reversed(plan.tasks)}
+    with _locked([task for task in first.values() if task.missing]):
         for task in plan.tasks:
             task.store.refresh()  # another process may have been here while this one waited
             ledger[task.name].cached = len(task.spans) - len(task.missing)
         for group in plan.groups(_memory()):
-            _run(plan, group, ledger, faults)
+            _run(plan, [task for task in group if first[task.store.folder] is task], ledger, faults, blind)
+    if blind and not faults and not any(cost.windows or cost.cached for cost in ledger.values()):
+        raise VideoError(f"{plan.video.path}: nothing could be decoded: the file is damaged")
+    for task in plan.tasks:
+        if (twin := first[task.store.folder]) is not task:
+            task.store.refresh()
+            ledger[task.name].cached = len(task.spans) - len(task.missing)
+            faults += [replace(fault, source=task.name) for fault in faults if fault.source == twin.name]
+    faults.extend(_blind_stretches(blind))
     costs = list(ledger.values())
     records = refine(plan, at, faults, costs)
     stack.pool.trim(keep=[weights.id for weights in stack.llm.weights()])
@@ -69,26 +81,29 @@ def watch(
     )
 
 
-def _run(plan: Plan, group: Sequence[Task], ledger: dict[str, Cost], faults: list[Fault]) -> None:
+def _run(plan: Plan, group: Sequence[Task], ledger: dict[str, Cost], faults: list[Fault], blind: list[Span]) -> None:
     """Perceive the missing windows of a group of tasks whose models fit together."""
     pool = plan.stack.pool
-    blind: list[Span] = []
+    ready: list[Task] = []
     try:
         for task in group:
             registry().observe(
                 Event("perceive", task.name, ledger[task.name].cached, len(task.spans), detail="loading")
             )
-            task.perceiver.load(pool)
-        for result in perceive(plan.stack.reader, plan.video, group):
-            _keep(result, ledger[result.task.name], faults, blind)
+            try:
+                task.perceiver.load(pool)
+                ready.append(task)
+            except VideoChatError:
+                raise
+            except Exception as error:  # a stranger's plugin may raise anything
+                faults.append(Fault.of(task.name, plan.span, error))
+        with closing(perceive(plan.stack.reader, plan.video, ready)) as results:
+            for result in results:
+                _keep(result, ledger[result.task.name], faults, blind)
     finally:
         for task in group:
             task.perceiver.close()
         pool.trim(keep=[weights.id for _, weights in plan.weights])
-    nothing_came = all(ledger[task.name].windows == 0 and not ledger[task.name].cached for task in group)
-    if blind and nothing_came and not faults:
-        raise VideoError(f"{plan.video.path}: nothing could be decoded: the file is damaged")
-    faults.extend(_blind_stretches(blind))
 
 
 def _keep(result: Result, cost: Cost, faults: list[Fault], blind: list[Span]) -> None:
@@ -98,17 +113,19 @@ def _keep(result: Result, cost: Cost, faults: list[Fault], blind: list[Span]) ->
         return
     if result.done:
         task.store.append(result.done)
-    faults.extend(Fault(task.name, span.start, span.end, reason) for span, reason in result.faults)
+    faults.extend(result.faults)
     cost.seconds += result.seconds
     cost.windows += len(result.done)
     cost.batches += 1
     cost.frames += result.frames
     cost.bytes += result.bytes
     cost.tokens += sum(r.tokens.shape[0] for _, records in result.done for r in records if r.tokens is not None)
-    for span, reason in result.faults:
-        registry().observe(Event("perceive", task.name, span=span, detail=Fault(task.name, *span, reason)))
+    done = cost.cached + cost.windows
+    for fault in result.faults:
+        span = Span(fault.start, fault.end)
+        registry().observe(Event("perceive", task.name, done, len(task.spans), span, detail=fault))
     last = result.done[-1][0] if result.done else None
-    registry().observe(Event("perceive", task.name, cost.cached + cost.windows, len(task.spans), last))
+    registry().observe(Event("perceive", task.name, done, len(task.spans), last))
 
 
 def _blind_stretches(spans: Sequence[Span]) -> Iterator[Fault]:

@@ -1,5 +1,6 @@
 """Time, and what of it a perceiver gets to see: spans, sampling, frames, audio chunks and windows."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -63,12 +64,14 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.frames is not None and self.fps is not None:
             raise ValueError("a sampling takes frames or fps, not both")
-        for name in ("frames", "fps", "side", "audio_rate"):
+        if isinstance(self.over, str) and self.over not in ("segment", "video"):
+            raise ValueError(f"a sampling's over must be segment, video or seconds, got {self.over!r}")
+        for name in ("frames", "fps", "side", "audio_rate", "over"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ValueError(f"a sampling's {name} must be above 0, got {value}")
-        if self.lead < 0:
-            raise ValueError(f"a sampling's lead must not be below 0, got {self.lead}")
+            if not (value is None or isinstance(value, str) or 0 < value < math.inf):
+                raise ValueError(f"a sampling's {name} must be finite and above 0, got {value}")
+        if not 0 <= self.lead < math.inf:
+            raise ValueError(f"a sampling's lead must be finite and not below 0, got {self.lead}")
 
     @property
     def pictures(self) -> bool:
@@ -124,5 +127,3 @@ def sample_times(span: Span, sampling: Sampling) -> Sequence[float]:
     if not times or times[-1] < span.start - 1e-9:
         times.append((span.start + span.end) / 2)
     return times
-
-

@@ -8,13 +8,15 @@ from collections.abc import Hashable
 from typing import Any
 
 import yaml
-from yaml.events import AliasEvent, NodeEvent
+from yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, NodeEvent
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from videochat.errors import Problem, StackError
 
 Path = tuple[str, ...]
-_LIMIT = 1_000_000  # characters; a stack is a page or two
+_LIMIT = 200_000  # characters; a stack is a page or two
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_DEPTH = 20  # mappings and lists inside each other
 
 
 class _Loader(yaml.SafeLoader):
@@ -30,6 +32,8 @@ for _tag, _pattern, _first in (
     ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan", "-+0123456789."),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), list(_first))
+# Decimal, whatever it begins with: YAML 1.1 reads 010 as eight.
+_Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value))
 
 
 def parse(text: str, file: str) -> tuple[Any, dict[Path, str]]:
@@ -40,10 +44,16 @@ def parse(text: str, file: str) -> tuple[Any, dict[Path, str]]:
     """
     if len(text) > _LIMIT:
         raise StackError([Problem(file, "", f"over {_LIMIT} characters: this is no stack")])
+    depth = 0
     try:
         for event in yaml.parse(text, Loader=_Loader):
             if isinstance(event, AliasEvent) or (isinstance(event, NodeEvent) and event.anchor):
                 raise StackError([Problem(_at(file, event), "", "anchors are not read; share settings by `extends`")])
+            if getattr(event, "tag", None):
+                raise StackError([Problem(_at(file, event), "", "tags are not read; quote a text that begins with !")])
+            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+            if depth > _DEPTH:
+                raise StackError([Problem(_at(file, event), "", f"nested over {_DEPTH} deep: this is no stack")])
         node = yaml.compose(text, Loader=_Loader)
         where: dict[Path, str] = {(): f"{file}:1"}
         return (None if node is None else _value(node, (), where, file)), where
@@ -53,8 +63,8 @@ def parse(text: str, file: str) -> tuple[Any, dict[Path, str]]:
         raise StackError([Problem(at, "", f"not YAML: {error.problem or error.context}")]) from None
     except yaml.YAMLError as error:
         raise StackError([Problem(file, "", f"not YAML: {' '.join(str(error).split())}")]) from None
-    except RecursionError:
-        raise StackError([Problem(file, "", "nested too deeply")]) from None
+    except (ValueError, OverflowError) as error:  # PyYAML's own conversions: escapes beyond Unicode, endless numbers
+        raise StackError([Problem(file, "", f"not YAML: {error}")]) from None
 
 
 def scalar(text: str) -> Any:
@@ -88,6 +98,8 @@ def _scalar(node: Node, file: str) -> Hashable:
     if not isinstance(node, ScalarNode):
         raise StackError([Problem(_at(file, node), "", "a key must be text")])
     value: Hashable = _Loader("").construct_object(node)
+    if isinstance(value, str) and _SURROGATE.search(value):
+        raise StackError([Problem(_at(file, node), "", "holds half a character: a lone surrogate")])
     return value
 
 

@@ -4,6 +4,7 @@ Exit codes: 0 good; 2 wrong usage or stack; 3 the video cannot be read; 4 the la
 some perceivers faulted; 6 a model or extra could not be had; 130 stopped with Ctrl-C.
 """
 
+import os
 import sys
 from typing import Any
 
@@ -31,6 +32,9 @@ class _Group(TyperGroup):
         except BrokenPipeError:  # `videochat watch ... | head`
             sys.stderr.close()
             raise typer.Exit(0) from None
+        except OSError as error:  # a full disk, a cache folder that cannot be written to
+            say(f"error: {': '.join(filter(None, (error.filename, error.strerror or str(error))))}")
+            raise typer.Exit(1) from None
 
 
 def build() -> typer.Typer:
@@ -56,7 +60,10 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """Run the command line."""
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115 - open to the end
+        stream = getattr(sys, name)
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal that cannot show a letter must not end the run
+            stream.reconfigure(errors="replace")  # a letter that cannot be shown or read must not end the run
     build()()

@@ -43,8 +43,7 @@ def ask(
         show(json.dumps(answer.to_json(stack.name), ensure_ascii=False))
     else:
         show_answer(answer)
-    for context in contexts:
-        finish(context)
+    finish(*contexts)
 
 
 def show_answer(answer: "Answer") -> None:
@@ -54,6 +53,8 @@ def show_answer(answer: "Answer") -> None:
     show()
     if answer.left_out:
         say(f"note: the video did not fit the model's window whole: {answer.left_out}")
+    if answer.finish == "length":
+        say("note: the answer was cut off where it reached llm.max_tokens")
     if answer.citations:
         when = dict.fromkeys(f"{_when(citation)} ({citation.source})" for citation in answer.citations)
         more = f" and {len(when) - _SHOWN} more" if len(when) > _SHOWN else ""

@@ -9,7 +9,7 @@ import typer
 from videochat.cli.ask import show_answer
 from videochat.cli.display import finish, progress, say
 from videochat.cli.options import Device, Hosts, Model, Quiet, Settings, StackName, open_stack
-from videochat.errors import LLMError
+from videochat.errors import LLMError, StackError
 
 
 def chat(
@@ -29,12 +29,11 @@ def chat(
     while question := _read_question():
         try:
             show_answer(talk.ask(question))
-        except LLMError as error:
+        except (LLMError, StackError) as error:  # the next question may fare better
             if not sys.stdin.isatty():
                 raise
             say(f"error: {error}")
-    for context in contexts:
-        finish(context)
+    finish(*contexts)
 
 
 def _read_question() -> str:

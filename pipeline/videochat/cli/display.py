@@ -97,10 +97,21 @@ def show_ledger(costs: "Iterable[Cost]") -> None:
     table(columns, rows, right=columns[1:])
 
 
-def finish(context: "Context") -> None:
-    """Say what went wrong in a watch and leave with exit code 5 if anything did."""
-    for fault in context.faults:
-        when = span_stamp(fault.start, fault.end, needs_hours(context.video.duration))
-        say(f"warning: {fault.source} at {when}: {fault.reason}")
-    if context.faults:
+def finish(*contexts: "Context") -> None:
+    """Say what went wrong in each watch and leave with exit code 5 if anything did."""
+    for context in contexts:
+        _say_if_blind(context)
+        for fault in context.faults:
+            when = span_stamp(fault.start, fault.end, needs_hours(context.video.duration))
+            say(f"warning: {fault.source} at {when}: {fault.reason}")
+    if any(context.faults for context in contexts):
         raise typer.Exit(5)
+
+
+def _say_if_blind(context: "Context") -> None:
+    """Say so if no perceiver had anything to see or hear: an empty result does not tell why it is empty."""
+    names = context.stack.perceivers
+    seen = any(cost.windows or cost.cached for cost in context.ledger if cost.name in names)
+    if names and not seen and not context.faults:
+        has = "no pictures" if context.video.has_audio else "no sound"
+        say(f"note: {context.video.path.name} has {has}, and no perceiver of {context.stack.name} does without")

@@ -14,7 +14,7 @@ def watch(
     video: Media,
     config: StackName = "offline",
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="DIR", help="Write all results to a folder.")
+        Path | None, typer.Option("-o", "--out", metavar="DIR", file_okay=False, help="Write all results to a folder.")
     ] = None,
     start: From = None,
     end: To = None,

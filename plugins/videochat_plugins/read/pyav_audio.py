@@ -47,10 +47,15 @@ def chunks(video: Video, rate: int, start: float = 0.0) -> Iterator[Chunk]:
         count += len(samples)
         while count >= rate:
             joined = np.concatenate(held)
-            yield Chunk(at / rate, np.clip(joined[:rate], -1, 1))
+            yield Chunk(at / rate, _sane(joined[:rate]))
             held, at, count = [joined[rate:]], at + rate, count - rate
     if count:
-        yield Chunk(at / rate, np.clip(np.concatenate(held), -1, 1))
+        yield Chunk(at / rate, _sane(np.concatenate(held)))
+
+
+def _sane(samples: Samples) -> Samples:
+    """Return samples within -1 and 1; damaged packets may decode to what is no number."""
+    return np.clip(np.nan_to_num(samples), -1, 1)
 
 
 def _resampled(video: Video, rate: int, first: int) -> Iterator[Piece]:
@@ -68,7 +73,7 @@ def _resampled(video: Video, rate: int, first: int) -> Iterator[Piece]:
         return
     resampler = _mono(rate)
     at, quiet = 0, 0
-    for number, piece in enumerate(pieces):
+    for number, piece in enumerate(_gathered(pieces, native)):
         samples = piece.samples
         if number == 0:  # sound that starts late: begin at the meeting place before it, and drop that much
             begin = piece.at // meet * meet
@@ -80,6 +85,21 @@ def _resampled(video: Video, rate: int, first: int) -> Iterator[Piece]:
     for out in _converted(resampler, None):
         yield Piece(max(at, quiet), out[max(0, quiet - at) :])
         at += len(out)
+
+
+def _gathered(pieces: Iterator[Piece], least: int) -> Iterator[Piece]:
+    """Join pieces until they hold `least` samples: one call of the resampler costs as much for few as for many."""
+    held: list[Samples] = []
+    at, count = 0, 0
+    for piece in pieces:
+        at = piece.at if not held else at
+        held.append(piece.samples)
+        count += len(piece.samples)
+        if count >= least:
+            yield Piece(at, np.concatenate(held))
+            held, count = [], 0
+    if held:
+        yield Piece(at, np.concatenate(held))
 
 
 def _on_grid(video: Video, native: int, begin: int) -> Iterator[Piece]:
@@ -100,7 +120,7 @@ def _on_grid(video: Video, native: int, begin: int) -> Iterator[Piece]:
                 due += len(silence)
         elif stray < -jitter:
             samples = samples[-stray:]
-        if due + len(samples) > begin:
+        if len(samples) and due + len(samples) > begin:
             yield Piece(max(due, begin), samples[max(0, begin - due) :])
         due += len(samples)
 
@@ -125,11 +145,18 @@ def _mixed(
     first: "tuple[float | None, AudioFrame]", others: "Iterator[tuple[float | None, AudioFrame]]", native: int
 ) -> Iterator[tuple[float | None, Samples]]:
     """Bring frames to one channel and one rate; a stream may change its form on the way."""
+    import av
+
     resampler, form = _mono(native), _form(first[1])
     for time, frame in itertools.chain([first], others):
         if _form(frame) != form:
             resampler, form = _mono(native), _form(frame)
-        for samples in _converted(resampler, frame):
+        try:
+            parts = _converted(resampler, frame)
+        except av.error.FFmpegError:  # damage has given the frame a form that no sound has
+            resampler = _mono(native)
+            continue
+        for samples in parts:
             yield time, samples
             time = None
 

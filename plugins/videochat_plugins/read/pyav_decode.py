@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _FAULTS = 32  # faults in a row that the demuxer may report before the rest of the file is given up
+_SEEKS = {"mov", "matroska", "avi", "mpegts", "flv"}  # where packets after a seek are those that streaming gives
 _STEPS_BACK = (0, 1, 4, 16)  # seconds: where to seek again when a seek landed too late
 
 
@@ -118,12 +119,13 @@ class Decoder:
         self._step = 1 / (frame_rate(self._stream) or Fraction(25))
         self.read_to = self.shown_until = -1.0
         self._count = 0  # packets read
+        self._landed: float | None = None  # time of the keyframe that the last seek led to
         self._lag = 0  # presentation timestamp less index timestamp: some indices count in decoding order
         context = self._stream.codec_context
-        context.thread_type = "AUTO"
+        context.thread_type = "SLICE" if self.keyframes else "AUTO"
         context.thread_count = self.threads
-        if self.keyframes:
-            context.skip_frame = "NONKEY"
+        if self._source.container.format.name.split(",")[0] not in _SEEKS:
+            self.can_seek = False
         self._frames = self._decode(after_seek=False)
 
     def _decode(self, after_seek: bool) -> Iterator[Decoded]:
@@ -132,7 +134,6 @@ class Decoder:
         After a seek, those before the first keyframe are left out: they lack what they were predicted from.
         """
         first: float | None = None if after_seek else -float("inf")
-        self._landed: float | None = None
         last, anchor, since = -float("inf"), None, 0
         seconds = self._clock.seconds
         for packet in self._packets():
@@ -163,7 +164,13 @@ class Decoder:
         import av
 
         try:
-            return self._stream.decode(packet)
+            frames = self._stream.decode(packet)
+            if not self.keyframes or packet is None:
+                return frames
+            # Each alone: with those in between missing, a decoder would take numbers that restart for disorder.
+            frames += self._stream.decode(None)
+            self._stream.codec_context.flush_buffers()
+            return frames
         except av.error.BlockingIOError:  # full of what it could not give after an error
             self._stream.codec_context.flush_buffers()
         except av.error.FFmpegError:

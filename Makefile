@@ -1,0 +1,58 @@
+# Everything runs in .venv, which is made at the first call. Needs Python 3.11 or newer, and PyPI.
+#
+#   make demo    run the main job on the bundled example
+#   make test    lint, types, import walls, tests
+#   make lint    all of that but the tests
+#   make bench   measure against the limits; writes benchmarks/results/bench.json
+#   make clean   remove what these made
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXAMPLE := examples/example.mp4
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/.demo
+	$(BIN)/videochat plan $(EXAMPLE)
+	$(BIN)/videochat watch $(EXAMPLE)
+	$(BIN)/videochat ask $(EXAMPLE) "What text is shown, and when?"
+	$(BIN)/videochat ask $(EXAMPLE) "How many things move?"
+	$(BIN)/videochat ask $(EXAMPLE) "Which way does the red ball move after the cut?"
+
+test: lint
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) dist build benchmarks/results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: what is installed is installed once, until one of these files changes.
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.pip
+	@echo "Installing videochat[offline] into $(VENV)"
+	@$(INSTALL) --editable ".[offline]"
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.pip
+	@echo "Installing videochat[offline,openai] and its tools into $(VENV)"
+	@$(INSTALL) --editable ".[offline,openai]" --group test --group lint
+	@touch $@ $(VENV)/.demo
+
+$(VENV)/.pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "videochat needs Python 3.11 or newer, and $(PYTHON) is not; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; \
+	  exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	@touch $@

@@ -1,0 +1,1 @@
+"""Measurements against the limits that the project sets itself: `python -m benchmarks [NAME ...]`."""

@@ -1,0 +1,60 @@
+"""Measure everything side by side, print a table, and write benchmarks/results/bench.json.
+
+    python -m benchmarks [startup] [reader] [framework] [memory]
+
+Exits with 1 if a figure is over its limit.
+"""
+
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.figure import Figure
+
+PARTS = ("startup", "reader", "framework", "memory")
+RESULTS = Path(__file__).parent / "results" / "bench.json"
+
+
+def table(figures: Sequence[Figure]) -> Table:
+    """Return the figures as a table."""
+    out = Table("figure", "measured", "against", box=None, pad_edge=False)
+    for heading in ("ratio", "limit", ""):
+        out.add_column(heading, justify="right")
+    for figure in figures:
+        out.add_row(
+            figure.name,
+            f"{figure.measured}: {figure.value:.3g} {figure.unit}",
+            f"{figure.baseline}: {figure.reference:.3g} {figure.unit}",
+            f"{figure.ratio:.3f}",
+            f"{figure.limit:g}",
+            "[green]ok" if figure.ok else "[red]over",
+        )
+    return out
+
+
+def main() -> int:
+    """Run the parts that are named, or all."""
+    parts = sys.argv[1:] or PARTS
+    if strange := set(parts) - set(PARTS):
+        print(f"no such part: {', '.join(sorted(strange))}; there are: {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    found: list[Figure] = []
+    console = Console()
+    for part in parts:
+        with Console(stderr=True).status(f"measuring: {part}"):
+            found.extend(import_module(f"benchmarks.{part}").figures())
+    console.print(table(found))
+    machine = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({**machine, "figures": [figure.to_json() for figure in found]}, indent=2) + "\n")
+    return 0 if all(figure.ok for figure in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

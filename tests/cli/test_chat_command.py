@@ -1,0 +1,48 @@
+"""`videochat chat`, fed from a pipe."""
+
+from pathlib import Path
+
+from command_line import run, spawn
+
+
+def test_questions_from_a_pipe(clip: Path, cheap: Path) -> None:
+    done = run("chat", clip, "-c", cheap, stdin=b"What is it?\nAnd then?\n")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == "It is red.\nIt is red.\n"
+
+
+def test_the_talk_is_remembered(clip: Path, cheap: Path) -> None:
+    done = run("chat", clip, "-c", cheap, "--llm", "echo", stdin=b"First?\nSecond?")
+    assert done.out.count("Question: First?") == 3  # asked, quoted in the echo, and as history
+    assert done.out.count("Question: Second?") == 1
+
+
+def test_an_empty_line_or_the_end_ends_it(clip: Path, cheap: Path) -> None:
+    assert run("chat", clip, "-c", cheap, stdin=b"One?\n\nTwo?\n").out == "It is red.\n"
+    assert run("chat", clip, "-c", cheap, stdin=b"").out == ""
+
+
+def test_letters_that_are_none(clip: Path, cheap: Path) -> None:
+    done = run("chat", clip, "-c", cheap, "--llm", "echo", stdin=b"Wo \xff ist \xc3\xa9?\n")
+    assert done.code == 0
+    assert "Question: Wo \N{REPLACEMENT CHARACTER} ist é?" in done.out
+
+
+def test_a_model_that_fails_ends_it(clip: Path, cheap: Path) -> None:
+    model = "llm={use: talker, breaks: no more}"
+    done = run("chat", clip, "-c", cheap, "--set", model, stdin=b"One?\nTwo?\n")
+    assert (done.code, done.out) == (4, "It is red.")
+    assert done.err == "error: the language model failed: RuntimeError: no more\n"
+
+
+def test_faults_are_said_at_the_end(clip: Path, cheap: Path, tmp_path: Path) -> None:
+    (tmp_path / "two.mp4").write_bytes(clip.read_bytes())
+    broken = ("--set", "perceive.bad={use: failing, after: 1}")
+    done = run("chat", clip, tmp_path / "two.mp4", "-c", cheap, *broken, stdin=b"One?\n")
+    assert done.code == 5
+    assert done.out == "It is red.\n"
+    assert done.err.count("warning: bad at 00:01-00:02: RuntimeError: the lens is") == 2  # one for each video
+
+
+def test_no_input_at_all(clip: Path, parts: dict[str, str], cheap: Path) -> None:
+    assert spawn("chat", clip, "-c", cheap, env=parts) == (0, "", "")
