@@ -20,7 +20,6 @@ Samples = npt.NDArray[np.float32]
 _JITTER = 0.02  # seconds that timestamps may stray (containers round them) before silence is put in or sound cut off
 _RUN_UP = 0.25  # seconds decoded before the start, since codecs lean on what came before
 _TAPS = 64  # samples of the slower rate that the resampling filter sees, with room to spare
-_FAULTS = 32  # faults in a row that the demuxer may report before the rest of the file is given up
 
 
 class Piece(NamedTuple):
@@ -175,20 +174,13 @@ def _frames(source: Source, seek_to: float | None) -> "Iterator[tuple[float | No
             source.container.seek(clock.timestamp(seek_to), stream=stream)
         except av.error.FFmpegError:
             return
-    faults = 0
-    while faults < _FAULTS:
+    for packet in itertools.chain(source.packets(stream), [None]):
         try:
-            for packet in source.container.demux(stream):
-                try:
-                    frames = stream.decode(packet)
-                except av.error.FFmpegError:
-                    continue
-                faults = 0
-                for frame in frames:
-                    yield (None if frame.pts is None else clock.seconds(frame.pts)), frame
-            return
+            frames = stream.decode(packet)
         except av.error.FFmpegError:
-            faults += 1
+            continue
+        for frame in frames:
+            yield (None if frame.pts is None else clock.seconds(frame.pts)), frame
 
 
 def _form(frame: "AudioFrame") -> tuple[str, str, int]:

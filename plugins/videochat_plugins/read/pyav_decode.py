@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-_FAULTS = 32  # faults in a row that the demuxer may report before the rest of the file is given up
 _SEEKS = {"mov", "matroska", "avi", "mpegts", "flv"}  # where packets after a seek are those that streaming gives
 _STEPS_BACK = (0, 1, 4, 16)  # seconds: where to seek again when a seek landed too late
 
@@ -38,7 +37,6 @@ class Decoder:
         self.threads = threads
         self.read_to = -1.0  # time of the last packet that was read; the decoder lags behind it
         self.shown_until = -1.0  # end of the latest packet that was read
-        self.damaged = False  # whether the demuxer gave up
         self.can_seek = True
         self._start()
 
@@ -93,7 +91,7 @@ class Decoder:
         """
         declared = self._source.declared_end(self._stream)
         promised = duration if declared is None else declared
-        broke_off = self.damaged or self.shown_until < promised - max(0.5, 2 * self.frame_time)
+        broke_off = self._source.gave_up or self.shown_until < promised - max(0.5, 2 * self.frame_time)
         return self.shown_until if broke_off else max(self.shown_until, duration)
 
     def __iter__(self) -> Iterator[Decoded]:
@@ -179,20 +177,9 @@ class Decoder:
 
     def _packets(self) -> "Iterator[Packet[VideoStream] | None]":
         """Yield the packets from where the demuxer stands, then None."""
-        import av
-
-        faults = 0
-        while faults < _FAULTS:
-            try:
-                for packet in self._source.container.demux(self._stream):
-                    if packet.size:  # else a mark of the end
-                        faults = 0
-                        self._note(packet)
-                        yield packet
-                break
-            except av.error.FFmpegError:
-                faults += 1
-        self.damaged = faults >= _FAULTS
+        for packet in self._source.packets(self._stream):
+            self._note(packet)
+            yield packet
         yield None
 
     def _note(self, packet: "Packet[VideoStream]") -> None:

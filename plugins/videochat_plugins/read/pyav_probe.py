@@ -1,5 +1,6 @@
 """The facts of a file: from its headers, one decoded frame, and its packets where the headers do not say."""
 
+import itertools
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,16 +68,12 @@ def _first_frame(source: Source) -> "VideoFrame | None":
 
     assert source.pictures is not None
     source.pictures.codec_context.thread_count = 1  # more would only fill a queue first
-    packets = source.container.demux(source.pictures)
-    for _ in range(_TRIES):
+    for packet in itertools.chain(itertools.islice(source.packets(source.pictures), _TRIES), [None]):
         try:
-            packet = next(packets, None)
-            if packet is None:
-                return None
-            for frame in packet.decode():
+            for frame in source.pictures.decode(packet):
                 return frame
         except av.error.FFmpegError:
-            packets = source.container.demux(source.pictures)
+            continue
     return None
 
 
@@ -105,20 +102,15 @@ def _scanned(path: Path) -> tuple[float, int]:
         clocks = {stream.index: source.clock(stream) for stream in main}
         steps = {stream.index: _step(stream) for stream in main}
         counts = dict.fromkeys(clocks, 0)
-        try:
-            for packet in source.container.demux(main):
-                index = packet.stream_index
-                if not packet.size:
-                    continue
-                counts[index] += 1
-                if packet.pts is None:
-                    end = max(end, float(counts[index] * steps[index]))
-                elif packet.duration:
-                    end = max(end, clocks[index].seconds(packet.pts + packet.duration))
-                else:
-                    end = max(end, clocks[index].seconds(packet.pts) + float(steps[index]))
-        except av.error.FFmpegError:
-            pass  # damaged: what came so far counts
+        for packet in source.packets(*main):
+            index = packet.stream_index
+            counts[index] += 1
+            if packet.pts is None:
+                end = max(end, float(counts[index] * steps[index]))
+            elif packet.duration:
+                end = max(end, clocks[index].seconds(packet.pts + packet.duration))
+            else:
+                end = max(end, clocks[index].seconds(packet.pts) + float(steps[index]))
         return end, counts.get(source.pictures.index, 0) if source.pictures is not None else 0
 
 

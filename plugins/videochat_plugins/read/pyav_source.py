@@ -1,16 +1,18 @@
 """Opening a file through FFmpeg's libraries: safely, with its clock and its streams."""
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 from videochat import VideoError
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
+    from av.packet import Packet
     from av.stream import Stream
     from av.video.stream import VideoStream
 
@@ -25,6 +27,7 @@ FORMATS = (
     "opus,qoa,spdif,tak,truehd,tta,voc,w64,wav,wv,xwma"
 )
 
+_FAULTS = 32  # faults in a row that the demuxer may report before the rest of the file is given up
 _LOOK = 64  # packets in which the first of each stream is looked for
 
 
@@ -62,6 +65,7 @@ class Source:
     offset: Fraction  # seconds; the file's own time of media time 0
     pictures: "VideoStream | None"
     sound: "AudioStream | None"
+    gave_up: bool = False  # whether `packets` left the rest of the file unread
 
     def clock(self, stream: "Stream") -> Clock:
         """Return the clock of one of the streams."""
@@ -79,6 +83,27 @@ class Source:
 
         for other in self.container.streams:
             other.discard = Discard.default if other.index == stream.index else Discard.all
+
+    def packets(self, *streams: "Stream") -> "Iterator[Packet[Any]]":
+        """Yield the packets of streams from where the file stands, passing over what the demuxer cannot read.
+
+        After too many faults in a row the rest is left unread, and `gave_up` set.
+        """
+        import av
+
+        faults = 0
+        while faults < _FAULTS:
+            try:
+                for packet in self.container.demux(streams):
+                    faults = 0
+                    if packet.size:  # else a mark of the end
+                        yield packet
+                return
+            except IndexError:  # PyAV stumbles at the end over streams that turned up on the way
+                return
+            except av.error.FFmpegError:
+                faults += 1
+        self.gave_up = True
 
     def close(self) -> None:
         """Close the file."""
@@ -203,7 +228,7 @@ def _first_time(source: Source) -> Fraction:
     """Return where the first packets start, for a file of which FFmpeg could not tell; 0 if they do not say either."""
     main = [stream for stream in (source.pictures, source.sound) if stream is not None]
     starts: dict[int, Fraction] = {}
-    for packet in itertools.islice(source.container.demux(main), _LOOK):
+    for packet in itertools.islice(source.packets(*main), _LOOK):
         if packet.pts is not None and packet.stream_index not in starts:
             starts[packet.stream_index] = packet.pts * packet.time_base
         if len(starts) == len(main):

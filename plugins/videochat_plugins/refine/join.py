@@ -27,7 +27,6 @@ class Join(Refiner):
     meet have passed each other or turned back; whether a text that changes by a letter is another or a misreading.
     """
 
-    extra = "offline"
 
     class Options(Refiner.Options):
         """When two records are of one thing."""

@@ -82,7 +82,7 @@ class Track(ABC):
         return self.best[max(self.texts, key=lambda text: self.texts[text])]  # the first of equals
 
     def record(self) -> Record:
-        """Return all as one."""
+        """Return all as one, in the name of the perceiver that saw it, with the frames of the typical one."""
         typical = self.typical
         return Record(
             self.kind,
@@ -92,6 +92,8 @@ class Track(ABC):
             typical.score,
             self.first.box,
             track=self.number,
+            times=typical.times,
+            source=typical.source,
             parents=tuple(self.parents),
             meta=self.meta(),
         )
