@@ -8,9 +8,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+from pydantic import BaseModel, ConfigDict, Field
 
 from videochat.pool import Pool
 from videochat.prompt import Generation, Line, Message, Part, Reply
@@ -109,7 +109,7 @@ class Perceiver(Component):
     class Options(Component.Options):
         """The options of a perceiver."""
 
-        over: Literal["segment", "video"] | PositiveFloat = "segment"
+        over: Literal["segment", "video"] | Annotated[float, Field(ge=0.01, allow_inf_nan=False)] = "segment"
         """What one window covers: a segment, the whole video, or so many seconds."""
 
     stage = "perceive"

@@ -43,10 +43,11 @@ def parts(
 
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with `clip.mp4`, two seconds of pictures, and `cheap.yaml`, a stack that does no work."""
+    """Return a folder with `clip.mp4`, two seconds of pictures, `cheap.yaml`, a stack that does no work, and `look.yaml`."""
     folder = tmp_path_factory.mktemp("clips")
     make(folder / "clip.mp4", frames=20, fps=10, size=(64, 48))
     (folder / "cheap.yaml").write_text(CHEAP)
+    (folder / "look.yaml").write_text("perceive:\n  look: {use: look}\nrefine:\n  join: {use: join}\n")
     return folder
 
 
@@ -58,6 +59,12 @@ def clip(clips: Path) -> Path:
 @pytest.fixture
 def cheap(clips: Path) -> Path:
     return clips / "cheap.yaml"
+
+
+@pytest.fixture
+def look(clips: Path) -> Path:
+    pytest.importorskip("cv2", reason="the extra offline is not installed")
+    return clips / "look.yaml"
 
 
 @pytest.fixture

@@ -10,7 +10,9 @@ FIELDS = {"question", "answer", "citations", "usage", "stack"}
 
 
 def test_answer_and_what_it_rests_on(clip: Path, cheap: Path) -> None:
-    done = run("ask", clip, "What is there?", "-c", cheap, "--set", "llm={use: talker, says: [It is, ' at 00:01-00:02']}")
+    done = run(
+        "ask", clip, "What is there?", "-c", cheap, "--set", "llm={use: talker, says: [It is, ' at 00:01-00:02']}"
+    )
     assert (done.code, done.err) == (0, "")
     assert done.out == "It is at 00:01-00:02\nrests on 00:01-00:02 (told)\n"
 
@@ -54,12 +56,15 @@ def test_as_of_a_moment(clip: Path, cheap: Path) -> None:
     assert len(shown("--at", "1:00:00")) == 2
 
 
-def test_what_did_not_fit_is_said(clip: Path, cheap: Path) -> None:
-    done = run("ask", clip, "What?", "-c", cheap, "--set", "llm={use: talker, window: 360}")
-    shorter = run("ask", clip, "What?", "-c", cheap, "--set", "llm={use: talker, window: 310}")
-    assert (done.code, shorter.code) == (0, 0)
-    assert "did not fit" not in done.err
-    assert "note: the video did not fit the model's window whole: " in shorter.err
+def test_what_did_not_fit_is_said(clip: Path, cheap: Path, tmp_path: Path) -> None:
+    (tmp_path / "bare.txt").write_text("{textualizing_videos}\n{question}")
+    whole, less = (
+        run("ask", clip, "What?", "-c", cheap, "--set", f"prompt={tmp_path}/bare.txt", "--set", f"llm.window={window}")
+        for window in (70, 60)
+    )
+    assert (whole.code, less.code) == (0, 0)
+    assert whole.err == ""
+    assert less.err.startswith("note: the video did not fit the model's window whole: ")
 
 
 def test_an_answer_cut_short_is_said(clip: Path, cheap: Path) -> None:

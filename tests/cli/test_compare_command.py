@@ -27,7 +27,10 @@ def test_json(clip: Path, cheap: Path, other: Path) -> None:
     found = run("compare", clip, "What?", "-c", cheap, "-c", other, "--json").json
     assert set(found) == {"question", "answers"}
     assert found["question"] == "What?"
-    assert [(row["stack"], row["answer"]) for row in found["answers"]] == [("cheap", "It is red."), ("other", "[bold]No.")]
+    assert [(row["stack"], row["answer"]) for row in found["answers"]] == [
+        ("cheap", "It is red."),
+        ("other", "[bold]No."),
+    ]
     for row in found["answers"]:
         assert {"stack", "answer", "seconds", "tokens", "citations", "lines", "faults"} <= set(row)
 
@@ -38,7 +41,9 @@ def test_one_stack_is_not_enough(clip: Path, cheap: Path) -> None:
 
 
 def test_all_stacks_are_checked_first(tmp_path: Path, cheap: Path) -> None:
-    assert "no config is called" in complaint(run("compare", tmp_path / "no.mp4", "What?", "-c", cheap, "-c", "nope"), 2)
+    assert "no config is called" in complaint(
+        run("compare", tmp_path / "no.mp4", "What?", "-c", cheap, "-c", "nope"), 2
+    )
 
 
 def test_faults(clip: Path, cheap: Path, other: Path) -> None:

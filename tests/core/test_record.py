@@ -174,8 +174,9 @@ def test_meta_are_json_values(meta: dict[Any, Any]) -> None:
         {"kind": "tag"},
         {"kind": "tag", "start": 0, "end": 1, "colour": "red"},
         {"kind": "tag", "start": "0", "end": 1},
-    ]
-    + [{"kind": "tag", "start": 0, "end": 1, "box": [0, 0, 1]}, {"kind": 5, "start": 0, "end": 1}],
+        {"kind": "tag", "start": 0, "end": 1, "box": [0, 0, 1]},
+        {"kind": 5, "start": 0, "end": 1},
+    ],
 )
 def test_json_that_is_no_record_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises((ValueError, TypeError)):

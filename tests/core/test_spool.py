@@ -172,8 +172,11 @@ def test_a_line_torn_by_another_writer_is_mended_after_refresh(three: Path) -> N
         b'{"span": 5}',
         b'{"span": [1]}',
         b'{"span": [[], []]}',
-    ]
-    + [b'{"span": [0, 1, 2], "records": []}', b'{"span": {"a": 1, "b": 2}}', b'"span"', b'{"span": null}'],
+        b'{"span": [0, 1, 2], "records": []}',
+        b'{"span": {"a": 1, "b": 2}}',
+        b'"span"',
+        b'{"span": null}',
+    ],
 )
 def test_a_damaged_line_in_the_middle_loses_its_own_window_only(damage: bytes, three: Path) -> None:
     file = three / "key" / "records.jsonl"

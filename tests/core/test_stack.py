@@ -65,7 +65,7 @@ def test_load_takes_settings_and_an_llm() -> None:
 def test_load_of_what_is_not_there() -> None:
     with pytest.raises(StackError, match="did you mean offline"):
         videochat.load("ofline")
-    with pytest.raises(StackError, match="llm.use: no llm plugin is called 'ech'"):
+    with pytest.raises(StackError, match=r"llm.use: no llm plugin is called 'ech'"):
         videochat.load(llm="ech")
 
 

@@ -1,3 +1,4 @@
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,7 @@ def test_a_grid_of_windows_tiles_the_stretch(start: float, length: float, step: 
     windows = list(windows_over(step, span, ()))
     assert windows[0].start == pytest.approx(span.start, abs=2 * SLACK)
     assert windows[-1].end == pytest.approx(span.end, abs=2 * SLACK)
-    assert all(one.end == two.start for one, two in zip(windows, windows[1:], strict=False))
+    assert all(one.end == two.start for one, two in itertools.pairwise(windows))
     assert all(0 < window.end - window.start <= step + SLACK for window in windows)
     assert all(abs(one.end / step - round(one.end / step)) < SLACK for one in windows[:-1])
 
@@ -136,7 +137,7 @@ def test_a_grid_of_windows_tiles_the_stretch(start: float, length: float, step: 
 @given(st.lists(st.floats(0.1, 5), min_size=1, max_size=20), st.floats(0, 40), st.floats(0.5, 40))
 def test_windows_over_segments_tile_the_stretch(lengths: list[float], start: float, length: float) -> None:
     edges = [0.0, *np.cumsum(lengths).tolist()]
-    segments = [Span(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    segments = [Span(a, b) for a, b in itertools.pairwise(edges)]
     span = Span(start, min(start + length, edges[-1]))
     assume(span.end - span.start > 1e-3)
     windows = list(windows_over("segment", span, segments))

@@ -66,4 +66,4 @@ def main() -> None:
         stream = getattr(sys, name)
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a letter that cannot be shown or read must not end the run
-    build()()
+    build()(prog_name="videochat")

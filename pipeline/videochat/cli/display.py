@@ -49,7 +49,10 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Iterable
     for row in rows:
         out.add_row(*(Text(plain(str(cell))) for cell in row))
     wide = None if sys.stdout.isatty() else 120
-    Console(width=wide, highlight=False).print(out)
+    console = Console(width=wide, highlight=False)
+    with console.capture() as captured:  # else rich would handle a broken pipe in its own way
+        console.print(out)
+    print(captured.get(), end="", flush=True)
 
 
 class _Progress:

@@ -68,12 +68,16 @@ class Painter:
 
     def __init__(self) -> None:
         self._scalers: dict[tuple[int, int], VideoReformatter] = {}
+        self._turn: Turn | None = None
 
     def paint(self, frame: "VideoFrame", width: int, height: int) -> npt.NDArray[np.uint8]:
         """Return a frame as shown: RGB, contiguous, (height, width, 3)."""
         from av.video.reformatter import VideoReformatter
 
-        turn = turn_of(frame)
+        if self._turn is None:
+            # Once: a frame whose side data was looked at lives on until the garbage collector comes round.
+            self._turn = turn_of(frame)
+        turn = self._turn
         if frame.interlaced_frame:
             frame = deinterlace(frame)
         size = (height, width) if turn.transpose else (width, height)
