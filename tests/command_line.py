@@ -35,12 +35,12 @@ def run(*arguments: str | Path, stdin: bytes = b"") -> Done:
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))
     typed = io.TextIOWrapper(io.BytesIO(stdin), "utf-8")
     code: Any = 0
-    with redirect_stdout(out), redirect_stderr(err), patch("sys.stdin", typed):
-        with patch("sys.argv", ["videochat", *map(str, arguments)]):
-            try:
-                main()
-            except SystemExit as end:
-                code = end.code or 0
+    argv = ["videochat", *map(str, arguments)]
+    with redirect_stdout(out), redirect_stderr(err), patch("sys.stdin", typed), patch("sys.argv", argv):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
     said = []
     for stream in (out, err):
         stream.flush()
@@ -71,7 +71,7 @@ def start(*arguments: str | Path, env: Mapping[str, str] | None = None, **more: 
 
 
 def complaint(done: Done, code: int) -> str:
-    """Return the one message of a command that failed as it should: nothing printed, no traceback, nothing else said."""
+    """Return the one message of a command that failed as it should: no result, no traceback, nothing else said."""
     assert done.code == code, done
     assert done.out == "", done
     assert "Traceback" not in done.err

@@ -1,4 +1,4 @@
-"""Parts for tests of chats and commands, as a plugin: a scripted language model, and perceivers that say what they are told."""
+"""A plugin for tests of chats and commands: a scripted language model, and perceivers that say what they are told."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any

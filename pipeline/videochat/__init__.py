@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from videochat.record import Array, Box, Record
     from videochat.stack import Stack, load
     from videochat.video import Stream, Video
-    from videochat.window import Chunk, Frame, Sampling, Span, Want, Window
+    from videochat.window import Chunk, Cue, Frame, Sampling, Span, Want, Window
 
 __all__ = [
     "LLM",
@@ -38,6 +38,7 @@ __all__ = [
     "Box",
     "Chunk",
     "Component",
+    "Cue",
     "Event",
     "Formatter",
     "Frame",

@@ -16,7 +16,7 @@ from videochat.pool import Pool
 from videochat.prompt import Generation, Line, Message, Part, Reply
 from videochat.record import Record
 from videochat.video import Video
-from videochat.window import Chunk, Frame, Sampling, Span, Want, Window
+from videochat.window import Chunk, Cue, Frame, Sampling, Span, Want, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,14 @@ class Reader(Component):
     def audio(self, video: Video, rate: int, start: float = 0.0) -> Iterator[Chunk]:
         """Yield the sound from `start` seconds on as mono float32 at `rate` Hz; nothing if there is none."""
 
+    def subtitles(self, path: Path) -> Iterator[Cue]:
+        """Yield the text subtitles in a video or a subtitle file, in order; nothing if there are none.
+
+        Raises:
+            VideoError: if the file cannot be read.
+        """
+        return iter(())
+
 
 class Segmenter(Component):
     """Cuts the timeline into segments."""
@@ -115,6 +123,7 @@ class Perceiver(Component):
     stage = "perceive"
     batch: int = 1  # windows that it likes to get at once
     space: str = ""  # the id of the LLM that its embeddings are for, if it makes any
+    yields: bool = False  # whether it leaves its work to subtitles, where the video has some and the stack reads them
     options: Options
 
     @property

@@ -12,6 +12,7 @@ from videochat.check import AUDIO_LIMIT
 from videochat.component import Perceiver, Weights
 from videochat.errors import Problem, StackError, VideoError
 from videochat.extras import missing, require
+from videochat.sidecar import subtitle_file
 from videochat.spool import Windows
 from videochat.video import Video
 from videochat.window import Over, Sampling, Span, sample_times
@@ -126,7 +127,7 @@ def make_plan(stack: "Stack", path: Path, start: float | None = None, end: float
     video = stack.reader.probe(path)
     if video.duration <= 0:
         raise VideoError(f"{path} holds nothing: no picture and no sound")
-    video = replace(video, hash=file_hash(path))
+    video = replace(video, hash=file_hash(path), subtitles=subtitle_file(video))
     span = Span(max(0.0, start or 0.0), min(video.duration, video.duration if end is None else end))
     if span.start >= span.end:
         raise StackError(f"nothing lies from {span.start:g} to {span.end:g} s: the video is {video.duration:g} s long")
@@ -179,16 +180,27 @@ def _task(
     stack: "Stack", video: Video, span: Span, segments: Sequence[Span] | None, name: str, perceiver: Perceiver
 ) -> Task:
     sampling = perceiver.sampling()
-    about = {
+    about: dict[str, Any] = {
         "read": identity(stack.reader),
         "perceive": identity(perceiver),
         "sampling": {key: value for key, value in asdict(sampling).items() if key != "over"},
     }
+    if sampling.subtitles and video.subtitles is not None:
+        about["subtitles"] = file_hash(video.subtitles)
     store = Windows(root() / video.hash[:32] / digest(about), about)
-    seen = (sampling.pictures and video.has_pictures) or (sampling.audio_rate is not None and video.has_audio)
-    cells = segments if segments is not None else (span,)
-    spans = tuple(windows_over(sampling.over, span, cells)) if seen else ()
+    spans = tuple(windows_over(sampling.over, span, segments or ())) if _is_needed(stack, video, perceiver) else ()
     return Task(name, perceiver, sampling, spans, store)
+
+
+def _is_needed(stack: "Stack", video: Video, perceiver: Perceiver) -> bool:
+    """Return whether the video holds what a perceiver asks for, and no subtitles do its work already."""
+    sampling = perceiver.sampling()
+    subtitled = video.subtitles is not None
+    if perceiver.yields and subtitled and any(other.sampling().subtitles for other in stack.perceivers.values()):
+        return False
+    seen = sampling.pictures and video.has_pictures
+    heard = sampling.audio_rate is not None and video.has_audio
+    return seen or heard or (sampling.subtitles and subtitled)
 
 
 def _check_size(stack: "Stack", video: Video, tasks: Sequence[Task]) -> None:

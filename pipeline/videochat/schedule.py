@@ -19,7 +19,7 @@ import numpy.typing as npt
 from videochat.component import Reader
 from videochat.plan import Task
 from videochat.video import Video
-from videochat.window import Chunk, Frame, Span, Want, Window, sample_times
+from videochat.window import Chunk, Cue, Frame, Span, Want, Window, sample_times
 
 Samples = npt.NDArray[np.float32]
 
@@ -56,6 +56,9 @@ def windows(reader: Reader, video: Video, tasks: Sequence[Task]) -> Iterator[tup
     """
     # Looked up once: the store gains windows while this generator runs.
     waiting = {Place(i, span): _Open() for i, task in enumerate(tasks) for span in task.missing}
+    cues: list[Cue] = []
+    if video.subtitles is not None and any(task.sampling.subtitles for task in tasks):
+        cues = list(reader.subtitles(video.subtitles))
     for step in heapq.merge(*_lanes(reader, video, tasks, waiting), key=itemgetter(0)):
         for place in step.places:
             window, task = waiting[place], tasks[place.task]
@@ -66,10 +69,10 @@ def windows(reader: Reader, video: Video, tasks: Sequence[Task]) -> Iterator[tup
             heard = window.audio is not None or not (task.sampling.audio_rate and video.has_audio)
             seen = len(window.frames) == window.wanted or not (task.sampling.pictures and video.has_pictures)
             if heard and seen:
-                yield task, place.span, _close(task, place.span, video, waiting.pop(place))
+                yield task, place.span, _close(task, place.span, video, waiting.pop(place), cues)
     for place, window in waiting.items():
         task = tasks[place.task]
-        yield task, place.span, _close(task, place.span, video, window)
+        yield task, place.span, _close(task, place.span, video, window, cues)
 
 
 def _lanes(
@@ -153,13 +156,15 @@ def _cut(chunks: Sequence[Chunk], start: float, end: float, rate: int) -> Sample
     return out
 
 
-def _close(task: Task, span: Span, video: Video, window: _Open) -> Window | None:
+def _close(task: Task, span: Span, video: Video, window: _Open, cues: Sequence[Cue]) -> Window | None:
     """Return the window, or None if nothing came for it.
 
     Sound may end before the pictures do without damage: a window that sees no pictures then comes without samples.
     """
     heard = window.audio is not None and (window.audio.size > 0 or (video.has_pictures and not task.sampling.pictures))
-    if not heard and len(window.frames) <= window.lead:
+    read = task.sampling.subtitles and video.subtitles is not None
+    if not heard and not read and len(window.frames) <= window.lead:
         return None
     rate = task.sampling.audio_rate or 0
-    return Window(span.start, span.end, video, tuple(window.frames), window.audio, rate)
+    said = tuple(cue for cue in cues if span.start <= cue.start < span.end) if read else ()
+    return Window(span.start, span.end, video, tuple(window.frames), window.audio, rate, said)

@@ -28,6 +28,7 @@ class Video:
     rotation: int = 0  # degrees clockwise that the picture was turned to be shown: 0, 90, 180 or 270
     offset: float = 0.0  # seconds; the file's own time of media time 0
     streams: tuple[Stream, ...] = ()
+    subtitles: Path | None = None  # the file that its subtitles are in: one beside it, or itself
     hash: str = field(default="", compare=False)  # sha256 of the bytes; "" until asked for
 
     @property

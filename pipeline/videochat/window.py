@@ -43,6 +43,14 @@ class Chunk:
     samples: npt.NDArray[np.float32]  # mono (n,), -1 to 1
 
 
+class Cue(NamedTuple):
+    """One subtitle."""
+
+    start: float  # seconds of media time
+    end: float
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """What a perceiver asks to see of the video.
@@ -58,6 +66,7 @@ class Sampling:
     fps: float | None = None
     side: int | None = None  # shorter side in pixels, at least, where the source has as many
     audio_rate: int | None = None  # Hz; None: no sound
+    subtitles: bool = False  # whether it reads the video's subtitles
     over: Over = "segment"  # one window for each segment, one for the whole video, or one for every so many seconds
     lead: float = 0.0  # seconds before the window's start that its frames and sound reach back
 
@@ -89,6 +98,7 @@ class Window:
     frames: tuple[Frame, ...] = ()  # in time order; with a `lead`, those before `start` come first
     audio: npt.NDArray[np.float32] | None = None  # mono; its first sample is at start - lead (or at 0)
     rate: int = 0  # Hz
+    cues: tuple[Cue, ...] = ()  # the subtitles that start in the window, in order
 
     @property
     def span(self) -> Span:

@@ -43,7 +43,7 @@ def parts(
 
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with `clip.mp4`, two seconds of pictures, `cheap.yaml`, a stack that does no work, and `look.yaml`."""
+    """Return a folder with `clip.mp4`, two seconds of pictures, and two stacks: `cheap.yaml` does no work."""
     folder = tmp_path_factory.mktemp("clips")
     make(folder / "clip.mp4", frames=20, fps=10, size=(64, 48))
     (folder / "cheap.yaml").write_text(CHEAP)

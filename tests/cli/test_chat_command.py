@@ -1,8 +1,12 @@
 """`videochat chat`, fed from a pipe."""
 
+import os
+import subprocess
 from pathlib import Path
 
-from command_line import run, spawn
+import pytest
+
+from command_line import command, run, spawn
 
 
 def test_questions_from_a_pipe(clip: Path, cheap: Path) -> None:
@@ -46,3 +50,18 @@ def test_faults_are_said_at_the_end(clip: Path, cheap: Path, tmp_path: Path) -> 
 
 def test_no_input_at_all(clip: Path, parts: dict[str, str], cheap: Path) -> None:
     assert spawn("chat", clip, "-c", cheap, env=parts) == (0, "", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no terminals here")
+def test_a_person_may_ask_again_after_a_failure(clip: Path, cheap: Path, parts: dict[str, str]) -> None:
+    ours, theirs = os.openpty()
+    words = command("chat", clip, "-c", cheap, "--set", "llm.breaks=no more")
+    streams = {"stdin": theirs, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(words, **streams, env={**os.environ, **parts}, start_new_session=True) as child:
+        os.close(theirs)
+        os.write(ours, b"One?\nTwo?\n\x04")
+        out, err = child.communicate(timeout=60)
+    os.close(ours)
+    assert child.returncode == 0
+    assert out.decode() == "> It is red.> It is red.> "
+    assert err.decode() == "error: the language model failed: RuntimeError: no more\n" * 2

@@ -1,11 +1,13 @@
 """`videochat watch`."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from command_line import complaint, run
+from command_line import command, complaint, run
 from media import make
 
 
@@ -109,3 +111,29 @@ def test_nothing_to_see_is_said(tmp_path: Path, cheap: Path) -> None:
     done = run("watch", sound, "-c", cheap)
     assert done.code == 0
     assert done.err == "note: sound.m4a has no pictures, and no perceiver of cheap does without\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no terminals here")
+@pytest.mark.parametrize("quiet", [False, True])
+def test_progress_goes_to_a_terminal_only(
+    quiet: bool, clip: Path, cheap: Path, parts: dict[str, str], own_folders: Path
+) -> None:
+    ours, theirs = os.openpty()
+    env = {**os.environ, **parts, "VIDEOCHAT_CACHE": str(own_folders / "fresh"), "TERM": "xterm", "COLUMNS": "80"}
+    named = ("--set", "perceive={told: null, '[red]': {use: told}}")
+    words = command("watch", clip, "-c", cheap, *named, *(["--quiet"] if quiet else []))
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=theirs, env=env) as child:
+        os.close(theirs)
+        shown = b""
+        try:
+            while piece := os.read(ours, 4096):
+                shown += piece
+        except OSError:  # how a terminal ends
+            pass
+        assert child.stdout is not None
+        printed = child.stdout.read()
+    os.close(ours)
+    assert child.returncode == 0, shown
+    assert printed.startswith(b"00:00-00:01 caption: a bar code\n")
+    assert (b"perceive [red]" in shown) is not quiet
+    assert (shown == b"") is quiet

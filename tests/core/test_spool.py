@@ -112,6 +112,10 @@ def test_nothing_there(tmp_path: Path) -> None:
 def test_the_source_is_the_readers_name_for_it(three: Path) -> None:
     assert {found.source for found in store(three).read(SPANS, "mine")} == {"mine"}
     assert {found.source for found in store(three).read(SPANS, "yours")} == {"yours"}
+    store(three).append([(SPANS[3], [replace(record(9), source="theirs")])])
+    assert [found.source for found in store(three).read(SPANS[3:], "mine")] == ["mine"]
+    file = RecordFile.write(three / "records.jsonl", [replace(record(9), source="theirs")])
+    assert file[0].source == "theirs"
 
 
 def test_a_window_appended_twice_counts_as_the_later(three: Path) -> None:

@@ -90,6 +90,7 @@ def test_no_pictures_no_times() -> None:
         (Span(4, 8), Sampling(frames=2, lead=2.5), [3, 5, 7]),
         (Span(0, 2), Sampling(fps=2), [0, 0.5, 1, 1.5]),
         (Span(1, 2), Sampling(fps=2, lead=0.5), [0.5, 1, 1.5]),
+        (Span(0.1 + 0.2, 3 * 0.2), Sampling(fps=10), [0.3, 0.4, 0.5]),  # both a little above the grid
         (Span(0.1, 0.3), Sampling(fps=1), [0.2]),
         (Span(1.1, 1.3), Sampling(fps=1, lead=1.5), [0.0, 1.0, 1.2]),
     ],

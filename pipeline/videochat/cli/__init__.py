@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from videochat.cli import ask, cache, chat, compare, config, explain, plan, plugins, watch
 from videochat.cli.display import say
 from videochat.errors import VideoChatError
+from videochat.record import fold
 from videochat.registry import registry
 
 
@@ -54,8 +55,18 @@ def build() -> typer.Typer:
     app.add_typer(cache.app, name="cache")
     for broken in registry().broken:
         say(f"warning: plugin {broken.plugin} ({broken.package}) was skipped: {broken.reason}")
-    registry().manager.hook.register_commands(cli=app)
+    _add_commands(app)
     return app
+
+
+def _add_commands(app: typer.Typer) -> None:
+    """Let each plugin add its commands; one that fails at it is named and skipped."""
+    for hook in registry().manager.hook.register_commands.get_hookimpls():
+        try:
+            hook.function(*(app for argument in hook.argnames if argument == "cli"))
+        except Exception as error:  # a stranger's plugin may raise anything
+            reason = fold(f"{type(error).__name__}: {error}")
+            say(f"warning: plugin {hook.plugin_name}, hook register_commands, was skipped: {reason}")
 
 
 def main() -> None:

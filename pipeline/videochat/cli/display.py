@@ -112,9 +112,9 @@ def finish(*contexts: "Context") -> None:
 
 
 def _say_if_blind(context: "Context") -> None:
-    """Say so if no perceiver had anything to see or hear: an empty result does not tell why it is empty."""
-    names = context.stack.perceivers
-    seen = any(cost.windows or cost.cached for cost in context.ledger if cost.name in names)
-    if names and not seen and not context.faults:
-        has = "no pictures" if context.video.has_audio else "no sound"
-        say(f"note: {context.video.path.name} has {has}, and no perceiver of {context.stack.name} does without")
+    """Say so if the video has nothing that a perceiver takes in: an empty result does not tell why it is empty."""
+    video, stack = context.video, context.stack
+    wanted = [perceiver.sampling() for perceiver in stack.perceivers.values()]
+    if wanted and not any((s.pictures and video.has_pictures) or (s.audio_rate and video.has_audio) for s in wanted):
+        lacks = "sound" if video.has_pictures else "pictures"
+        say(f"note: {video.path.name} has no {lacks}, and no perceiver of {stack.name} does without")

@@ -6,11 +6,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from videochat import Chunk, Component, Frame, Reader, Video, Want, hookimpl
+from videochat import Chunk, Component, Cue, Frame, Reader, Video, Want, hookimpl
 from videochat_plugins.read.pyav_audio import chunks
 from videochat_plugins.read.pyav_decode import Decoder
 from videochat_plugins.read.pyav_frames import walk
 from videochat_plugins.read.pyav_probe import probe
+from videochat_plugins.read.pyav_subtitles import cues
 
 
 class PyAV(Reader):
@@ -60,6 +61,14 @@ class PyAV(Reader):
             VideoError: if the file cannot be opened.
         """
         return chunks(video, rate, start)
+
+    def subtitles(self, path: Path) -> Iterator[Cue]:
+        """Yield the text subtitles in a video or a .srt or .vtt file, their styles taken off, in order of time.
+
+        Raises:
+            VideoError: if the file cannot be read.
+        """
+        return cues(path)
 
 
 @hookimpl

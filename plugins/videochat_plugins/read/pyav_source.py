@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 from videochat import VideoError
+from videochat.sidecar import SUFFIXES
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -138,14 +139,32 @@ def open_source(path: Path) -> Source:
         raise VideoError(f"{path}: {_reason(path, error)}") from error
 
 
-def _opened(path: Path) -> Source:
+def open_subtitles(path: Path) -> Source:
+    """Open a video for its subtitles, or a file that holds nothing else.
+
+    Raises:
+        VideoError: if there is no such file, or it is neither.
+    """
     import av
 
-    container = av.open(
-        f"file:{path.absolute()}",
-        metadata_errors="replace",
-        options={"protocol_whitelist": "file", "format_whitelist": FORMATS},
-    )
+    if path.suffix not in SUFFIXES:
+        return open_source(path)
+    _check(path)
+    try:
+        return Source(path, _container(path, "srt,webvtt"), Fraction(0), None, None)
+    except av.error.FFmpegError:
+        raise VideoError(f"{path}: is not a subtitle file that can be read; it should be SubRip or WebVTT") from None
+
+
+def _container(path: Path, formats: str) -> "InputContainer":
+    import av
+
+    options = {"protocol_whitelist": "file", "format_whitelist": formats}
+    return av.open(f"file:{path.absolute()}", metadata_errors="replace", options=options)
+
+
+def _opened(path: Path) -> Source:
+    container = _container(path, FORMATS)
     pictures, sound = _picture_stream(container), _sound_stream(container)
     if pictures is None and sound is None:
         container.close()
