@@ -36,7 +36,8 @@ HEAVY = {
     *("torch", "torchvision", "transformers", "ultralytics", "whisper"),
 }
 ENGINES = {"onnxruntime"}  # what a library that we import runs on, and leaves to its user to choose
-MODULES = {"opencv-python-headless": "cv2", "pyyaml": "yaml"}  # where the name of the distribution is another
+# Where the name of the distribution is another.
+MODULES = {"opencv-python-headless": "cv2", "pyyaml": "yaml", "scenedetect-headless": "scenedetect"}
 
 
 def run_at_import(node: ast.AST) -> Iterator[ast.stmt]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from videochat.extras import require
 from videochat.stack import Stack
 
 
@@ -18,6 +19,7 @@ def compare(video: Path, question: str, stacks: Sequence[Stack]) -> Iterator[dic
         VideoChatError: if a stack cannot watch or answer.
     """
     for stack in stacks:
+        require([stack.llm])
         began = perf_counter()
         context = stack.watch(video)
         watched = perf_counter() - began

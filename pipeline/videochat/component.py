@@ -49,6 +49,13 @@ class Component(ABC):
         """Return the model files that `load` will need, without loading them and without network."""
         return ()
 
+    def check(self) -> None:  # noqa: B027 - most can run wherever their extra is
+        """Make sure, without network and at once, that it can run here.
+
+        Raises:
+            UnavailableError: if something that it needs, such as a key, is missing.
+        """
+
     def load(self, pool: Pool) -> None:  # noqa: B027 - nothing to load is the common case
         """Load models, through `pool.get` where they can be shared.
 

@@ -1,6 +1,6 @@
 """All that is known of a video after a watch: E in Eq. (2) of the paper."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -54,7 +54,9 @@ class Context:
     records: Sequence[Record]  # as refined; on disk, read as they are asked for
     faults: tuple[Fault, ...] = ()
     ledger: tuple[Cost, ...] = ()
-    perceived: Callable[[], Iterator[Record]] = field(default=lambda: iter(()), repr=False)  # before any refiner
+    stages: tuple[Sequence[Record], ...] = field(
+        default=(), repr=False
+    )  # as perceived, then after each refiner but the last
 
     def lines(self, formatter: Formatter | None = None) -> Iterable[Line]:
         """Return the lines of the textualised video."""

@@ -1,7 +1,7 @@
 """Whether the pip extras that components need are installed, read from the packages' own metadata."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, requires, version
 
 from videochat.component import Component
@@ -23,8 +23,8 @@ def missing(cls: type[Component]) -> str:
     return f'{use} needs {", ".join(absent)}: pip install "{package}[{cls.extra}]"'
 
 
-def require(components: Iterable[Component]) -> None:
-    """Check the extras of all components before any work is done.
+def require(components: Collection[Component]) -> None:
+    """Check that all components can run here before any work is done.
 
     Raises:
         UnavailableError: naming each extra that is missing and the pip command that gets it.
@@ -32,6 +32,8 @@ def require(components: Iterable[Component]) -> None:
     sentences = dict.fromkeys(sentence for component in components if (sentence := missing(type(component))))
     if sentences:
         raise UnavailableError("\n".join(sentences))
+    for component in components:
+        component.check()
 
 
 def _installed(name: str) -> bool:

@@ -27,8 +27,10 @@ def merge(plan: Plan, at: float | None = None) -> Iterator[Record]:
     return (record for record in records if at is None or record.end <= at + 1e-9)
 
 
-def refine(plan: Plan, at: float | None, faults: list[Fault], ledger: list[Cost]) -> RecordFile:
-    """Return the records after all refiners, or what the cache has of that.
+def refine(plan: Plan, at: float | None, faults: list[Fault], ledger: list[Cost]) -> list[RecordFile]:
+    """Return the merged records and, for each refiner that worked, the records after it; the last are the context's.
+
+    What the cache has is taken from there.
 
     A refiner that raises becomes a fault, and the records pass on as they were before it.
 
@@ -39,19 +41,21 @@ def refine(plan: Plan, at: float | None, faults: list[Fault], ledger: list[Cost]
     parts = [(task.name, task.store.folder.name, task.spans, task.missing) for task in plan.tasks]
     key = digest({"parts": parts, "at": at})
     file = folder / key / "records.jsonl"
-    records = RecordFile(file) if file.exists() else RecordFile.write(file, merge(plan, at))
+    stages = [RecordFile(file) if file.exists() else RecordFile.write(file, merge(plan, at))]
     for name, refiner in plan.stack.refiners.items():
         cost = Cost(name)
         ledger.append(cost)
         next_key = digest([key, name, identity(refiner)])
         file = folder / next_key / "records.jsonl"
         if file.exists():
-            records, key, cost.cached = RecordFile(file), next_key, 1
+            key, cost.cached = next_key, 1
+            stages.append(RecordFile(file))
             continue
         began = time.perf_counter()
         try:
             refiner.load(plan.stack.pool)
-            records, key = RecordFile.write(file, _through(refiner, name, records)), next_key
+            stages.append(RecordFile.write(file, _through(refiner, name, stages[-1])))
+            key = next_key
         except VideoChatError:
             raise
         except Exception as error:  # a stranger's plugin may raise anything
@@ -59,7 +63,7 @@ def refine(plan: Plan, at: float | None, faults: list[Fault], ledger: list[Cost]
         finally:
             refiner.close()
             cost.seconds, cost.windows = time.perf_counter() - began, 1
-    return records
+    return stages
 
 
 def _through(refiner: Refiner, name: str, records: Iterable[Record]) -> Iterator[Record]:

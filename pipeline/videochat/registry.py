@@ -52,7 +52,9 @@ class Registry:
 
     def discover(self, points: Iterable[EntryPoint]) -> None:
         """Load and register the plugins behind entry points; those that fail end up in `broken`."""
-        for point in sorted(points, key=lambda point: point.name):
+        # Our own first: a stranger cannot take a built-in's name.
+        ours = {point: point.dist is not None and point.dist.name == GROUP for point in points}
+        for point in sorted(ours, key=lambda point: (not ours[point], point.name)):
             package = f"{point.dist.name} {point.dist.version}" if point.dist else ""
             try:
                 self.register(point.load(), point.name, package)

@@ -100,8 +100,12 @@ def _all_records(context: Context) -> Iterator[dict[str, Any]]:
     for record in context.records:
         parents.update(record.parents)
         yield {**record_json(record), "in_context": True}
-    if parents:
-        yield from ({**record_json(r), "in_context": False} for r in context.perceived() if r.id in parents)
+    for stage in reversed(context.stages):
+        for record in stage:
+            if record.id in parents:
+                parents.remove(record.id)
+                parents.update(record.parents)
+                yield {**record_json(record), "in_context": False}
 
 
 def _jsonl(rows: Iterable[dict[str, Any]]) -> str:

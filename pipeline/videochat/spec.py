@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from videochat.errors import Problem, StackError
-from videochat.places import locate, own
+from videochat.places import locate, own, shipped
 from videochat.yamlfile import parse, scalar
 
 _SINGLE = ("read", "segment", "format", "llm")  # the keys of one plugin each
@@ -50,7 +50,9 @@ def read_spec(name: str, settings: Sequence[str] = (), llm: str | None = None) -
         use, _, model = llm.partition(":")
         chosen = {"use": use, "model": model} if model else {"use": use}
         _overlay(data, where, {"llm": chosen}, {("llm",): "--llm", **{("llm", key): "--llm" for key in chosen}}, ())
-    return Spec(data, spec.name, where, spec.folder, spec.own)
+    # What the command line says of the language model is not in the user's file, and so not vouched for by it.
+    vouched = spec.own and not any(setting.lstrip().startswith("llm") for setting in settings)
+    return Spec(data, spec.name, where, spec.folder, vouched)
 
 
 def _read(file: Path, seen: tuple[Path, ...]) -> Spec:
@@ -63,7 +65,7 @@ def _read(file: Path, seen: tuple[Path, ...]) -> Spec:
         raise StackError([Problem(f"{file}:1", "", "a stack is a mapping of stages: read, segment, perceive, ...")])
     base = data.pop("extends", None)
     if base is None:
-        return Spec(data, file.stem, where, file.parent, file.resolve().is_relative_to(own("configs").resolve()))
+        return Spec(data, file.stem, where, file.parent, _is_own(file))
     problem = Problem(where["extends",], "extends", "")
     if not isinstance(base, str):
         raise StackError([Problem(problem.where, "extends", f"must be a name or a path, not {base!r}")])
@@ -76,9 +78,13 @@ def _read(file: Path, seen: tuple[Path, ...]) -> Spec:
     below = _read(parent, (*seen, file.resolve()))
     merged, lines = dict(below.data), dict(below.where)
     _overlay(merged, lines, data, where, ())
-    # Both files decide where secrets go, so both must be the user's own.
-    is_own = below.own and file.resolve().is_relative_to(own("configs").resolve())
-    return Spec(merged, file.stem, lines, file.parent, is_own)
+    # Both files decide where secrets go: neither may be a stranger's.
+    trusted = below.own or parent.resolve().is_relative_to(shipped("configs").resolve())
+    return Spec(merged, file.stem, lines, file.parent, trusted and _is_own(file))
+
+
+def _is_own(file: Path) -> bool:
+    return file.resolve().is_relative_to(own("configs").resolve())
 
 
 def _overlay(

@@ -21,8 +21,8 @@ from videochat.errors import VideoChatError, VideoError
 from videochat.extras import require
 from videochat.hookspecs import Event
 from videochat.perceive import Result, perceive
-from videochat.plan import Plan, Task, make_plan, segments_file
-from videochat.refine import merge, refine
+from videochat.plan import Plan, Task, make_plan, segments_file, windows_over
+from videochat.refine import refine
 from videochat.registry import registry
 from videochat.video import Video
 from videochat.window import Span, Want, sample_times
@@ -48,7 +48,7 @@ def watch(
         StackError: if the stretch is empty, or a perceiver asks for more than a window may hold.
         UnavailableError: if an extra or a model cannot be had; nothing has been decoded then.
     """
-    require(component for _, component in stack.components())
+    require([component for _, component in stack.components() if component is not stack.llm])
     plan = make_plan(stack, path, start, end)
     if plan.segments is None:
         _segment(stack, plan.video)
@@ -73,12 +73,10 @@ def watch(
             faults += [replace(fault, source=task.name) for fault in faults if fault.source == twin.name]
     faults.extend(_blind_stretches(blind))
     costs = list(ledger.values())
-    records = refine(plan, at, faults, costs)
+    *stages, records = refine(plan, at, faults, costs)
     stack.pool.trim(keep=[weights.id for weights in stack.llm.weights()])
     segments = plan.segments or ()
-    return Context(
-        stack, plan.video, plan.span, segments, records, tuple(faults), tuple(costs), lambda: merge(plan, at)
-    )
+    return Context(stack, plan.video, plan.span, segments, records, tuple(faults), tuple(costs), tuple(stages))
 
 
 def _run(plan: Plan, group: Sequence[Task], ledger: dict[str, Cost], faults: list[Fault], blind: list[Span]) -> None:
@@ -145,7 +143,8 @@ def _segment(stack: "Stack", video: Video) -> None:
     """Let the segmenter see the video, and keep what it found."""
     sampling = stack.segmenter.sampling()
     assert sampling is not None, "a segmenter that needs no frames needs no pass"
-    times = sample_times(Span(0.0, video.duration), sampling)
+    parts = windows_over(60.0, Span(0.0, video.duration), ())  # so that the times of a film are never all held
+    times = (time for part in parts for time in sample_times(part, sampling))
     registry().observe(Event("segment", "segment", detail="looking for segments"))
     frames = stack.reader.frames(video, (Want(time, sampling.side) for time in times))
     spans = list(stack.segmenter.segments(video, frames))

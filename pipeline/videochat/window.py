@@ -66,9 +66,9 @@ class Sampling:
     fps: float | None = None
     side: int | None = None  # shorter side in pixels, at least, where the source has as many
     audio_rate: int | None = None  # Hz; None: no sound
-    subtitles: bool = False  # whether it reads the video's subtitles
     over: Over = "segment"  # one window for each segment, one for the whole video, or one for every so many seconds
     lead: float = 0.0  # seconds before the window's start that its frames and sound reach back
+    subtitles: bool = False  # whether it reads the video's subtitles
 
     def __post_init__(self) -> None:
         if self.frames is not None and self.fps is not None:

@@ -163,10 +163,10 @@ def test_nothing_after_the_moment_reaches_anyone(clip: Path, at: float) -> None:
     parts = {"short": Echo(fps=2, over=0.5), "long": Echo(frames=2, over=2.0)}
     refine = {"note": Passing(note)}
     context = stack(perceive=parts, refine=refine).watch(clip, at=at)
-    everything = list(stack(perceive=parts, refine=refine).watch(clip).perceived())
+    everything = list(stack(perceive=parts, refine=refine).watch(clip).stages[0])
     due = [r for r in everything if r.end <= at]
     assert list(context.records) == due
-    assert list(context.perceived()) == due
+    assert list(context.stages[0]) == due
     assert seen[: len(due)] == due
     assert all(r.end <= at for r in seen[: len(due)])
     assert {r.source for r in due} == ({"short", "long"} if at > 2 else {"short"} if at >= 0.5 else set())

@@ -1,5 +1,6 @@
 """A watch that was stopped is gone on with where it was: after Ctrl-C, a torn line, a damaged cache."""
 
+import json
 import signal
 import subprocess
 import time

@@ -8,10 +8,10 @@ import typer
 
 from videochat.cli.display import finish, progress, say, show
 from videochat.cli.options import At, Device, Hosts, Json, Model, Quiet, Settings, StackName, open_stack
-from videochat.clock import span_stamp
+from videochat.clock import needs_hours, span_stamp
 
 if TYPE_CHECKING:
-    from videochat.chat import Answer, Citation
+    from videochat.chat import Answer
 
 _SHOWN = 12  # citations printed below an answer; --json has them all
 
@@ -30,10 +30,13 @@ def ask(
     as_json: Json = False,
 ) -> None:
     """Answer one question about videos or images, with the times that the answer rests on."""
+    from videochat.extras import require
+
     *paths, question = media
     if not paths:
         raise typer.BadParameter('give a video and then a question in quotes: videochat ask clip.mp4 "What moves?"')
     stack = open_stack(config, settings, llm, device, hosts)
+    require([stack.llm])  # before the work of watching
     with progress(quiet):
         contexts = [stack.watch(Path(path), at=at) for path in paths]
     answer = stack.chat(*contexts).ask(question)
@@ -42,11 +45,11 @@ def ask(
             pass
         show(json.dumps(answer.to_json(stack.name), ensure_ascii=False))
     else:
-        show_answer(answer)
+        show_answer(answer, hours=any(needs_hours(context.video.duration) for context in contexts))
     finish(*contexts)
 
 
-def show_answer(answer: "Answer") -> None:
+def show_answer(answer: "Answer", hours: bool) -> None:
     """Print an answer as it comes, then what it rests on."""
     for piece in answer:
         show(piece, end="")
@@ -56,10 +59,6 @@ def show_answer(answer: "Answer") -> None:
     if answer.finish == "length":
         say("note: the answer was cut off where it reached llm.max_tokens")
     if answer.citations:
-        when = dict.fromkeys(f"{_when(citation)} ({citation.source})" for citation in answer.citations)
+        when = dict.fromkeys(f"{span_stamp(c.start, c.end, hours)} ({c.source})" for c in answer.citations)
         more = f" and {len(when) - _SHOWN} more" if len(when) > _SHOWN else ""
         show(f"rests on {', '.join(list(when)[:_SHOWN])}{more}")
-
-
-def _when(citation: "Citation") -> str:
-    return span_stamp(citation.start, citation.end, hours=citation.end >= 3600)

@@ -9,6 +9,7 @@ import typer
 from videochat.cli.ask import show_answer
 from videochat.cli.display import finish, progress, say
 from videochat.cli.options import Device, Hosts, Model, Quiet, Settings, StackName, open_stack
+from videochat.clock import needs_hours
 from videochat.errors import LLMError, StackError
 
 
@@ -22,13 +23,17 @@ def chat(
     quiet: Quiet = False,
 ) -> None:
     """Talk about videos or images; an empty line or Ctrl-D ends the talk."""
+    from videochat.extras import require
+
     stack = open_stack(config, settings, llm, device, hosts)
+    require([stack.llm])  # before the work of watching
     with progress(quiet):
         contexts = [stack.watch(path) for path in media]
     talk = stack.chat(*contexts)
+    hours = any(needs_hours(context.video.duration) for context in contexts)
     while question := _read_question():
         try:
-            show_answer(talk.ask(question))
+            show_answer(talk.ask(question), hours)
         except (LLMError, StackError) as error:  # the next question may fare better
             if not sys.stdin.isatty():
                 raise

@@ -1,7 +1,7 @@
 """`videochat compare`."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,23 +29,29 @@ def compare(
     if not config or len(config) < 2:
         raise typer.BadParameter("give at least two stacks: -c offline -c other.yaml", param_hint="-c")
     stacks = [open_stack(name, settings, llm, device, hosts) for name in config]
-    with progress(quiet):
-        rows = list(compare(video, question, stacks))
+    rows: list[dict[str, Any]] = []
+    try:
+        with progress(quiet):
+            for row in compare(video, question, stacks):
+                rows.append(row)
+    finally:  # what the first stacks answered is worth seeing, whatever the next one ran into
+        if rows:
+            _show(question, rows, as_json)
+    if any(row["faults"] for row in rows):
+        raise typer.Exit(5)
+
+
+def _show(question: str, rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         show(json.dumps({"question": question, "answers": rows}, ensure_ascii=False))
     else:
         columns = ("stack", "answer", "rests on", "watch s", "answer s", "tokens", "lines", "faults")
         table(columns, [_cells(row) for row in rows], right=columns[3:])
-    if any(row["faults"] for row in rows):
-        raise typer.Exit(5)
 
 
-def _cells(row: dict[str, object]) -> list[object]:
-    cited = row["citations"]
-    assert isinstance(cited, list)
-    times = ", ".join(dict.fromkeys(span_stamp(one["start"], one["end"]) for one in cited))
+def _cells(row: dict[str, Any]) -> list[object]:
+    times = ", ".join(dict.fromkeys(span_stamp(one["start"], one["end"]) for one in row["citations"]))
     tokens = row["tokens"]
-    assert isinstance(tokens, dict)
     about = "~" if row["estimated"] else ""
     seconds = [f"{row[key]:.2f}" for key in ("watch_seconds", "seconds")]
     return [row["stack"], row["answer"], times, *seconds, f"{about}{sum(tokens.values())}", row["lines"], row["faults"]]

@@ -73,10 +73,13 @@ def _reply(lines: Sequence[Line], generation: Generation) -> Reply:
     left, finish = min(ends, default=len(whole)), "stop"
     for i, line in enumerate(lines):
         piece = (("\n" if i else "") + line.text)[:left]
-        room -= len(piece.encode("utf-8", "surrogatepass"))
-        if room < 0:
+        size = len(piece.encode("utf-8", "surrogatepass"))
+        if size > room:
             finish = "length"
-            break
+            if pieces:
+                break
+            piece = piece.encode("utf-8", "surrogatepass")[:room].decode("utf-8", "ignore")
+        room -= size
         left -= len(piece)
         if piece:
             pieces.append(piece)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
-from videochat import LLM, Component, Generation, LLMError, Message, Pool, Reply, Text, Usage, hookimpl
+from videochat import LLM, Component, Generation, LLMError, Message, Reply, Text, Usage, hookimpl
 from videochat.budget import estimate
 from videochat.prompt import Part
 from videochat.record import fold
@@ -93,8 +93,8 @@ class OpenAI(LLM):
         """Return the host that a key set in the options would go to, if it is not the provider's own."""
         return self.host if self.options.api_key is not None and self.host != OWN_HOST else None
 
-    def load(self, pool: Pool) -> None:
-        """Check that there are a library and a key; nothing is sent.
+    def check(self) -> None:
+        """Make sure that there are a library and a key; nothing is sent.
 
         Raises:
             UnavailableError: if one is missing.
