@@ -82,9 +82,8 @@ class Checker:
             self.add(("prompt",), f"must be a name or a path, not {prompt!r}")
             return None
         try:
-            template = Template.parse(
-                locate("prompts", prompt, beside=self.spec.folder).read_text(encoding="utf-8-sig")
-            )
+            file = locate("prompts", prompt, beside=self.spec.folder_of(("prompt",)))
+            template = Template.parse(file.read_text(encoding="utf-8-sig"))
         except StackError as error:
             self.add(("prompt",), str(error))
             return None

@@ -29,6 +29,10 @@ class Spec:
             path = path[:-1]
         return self.where.get(path, "")
 
+    def folder_of(self, path: tuple[str, ...]) -> Path | None:
+        """Return the folder that a path set there starts from: the file's, or None for the command line's own."""
+        return None if self.at(path) == "--set" else self.folder
+
 
 def read_spec(name: str, settings: Sequence[str] = (), llm: str | None = None) -> Spec:
     """Read a stack by name or path.

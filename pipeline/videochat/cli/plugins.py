@@ -2,7 +2,8 @@
 
 import inspect
 import json
-from typing import Annotated, Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
@@ -77,4 +78,14 @@ def _first_line(entry: Entry) -> str:
 
 
 def _type(annotation: Any) -> str:
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+    """Return a type in the words of its YAML values."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type(parts[0])
+    if origin is Literal:
+        return " | ".join(map(str, parts))
+    if origin in (Union, UnionType):
+        return " | ".join(map(_type, parts))
+    if annotation is NoneType:
+        return "null"
+    return str(annotation) if origin else annotation.__name__
