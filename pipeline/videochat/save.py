@@ -50,11 +50,11 @@ def run_facts(context: Context) -> dict[str, Any]:
     """Return all that decided the result: versions, filled options, weights, the video's hash, faults."""
     stack, facts = context.stack, context.to_json()
     parts = {place: identity(component) for place, component in stack.components()}
-    packages = {place: registry().package_of(type(component)) for place, component in stack.components()}
+    packages = {registry().package_of(type(component)) for _, component in stack.components()}
     return {
         "videochat": version("videochat"),
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in sorted(set(packages.values()))},
+        "packages": {name: version(name) for name in sorted(packages) if name},  # "": registered from Python
         "stack": {"name": stack.name, **stack.filled()},
         "components": parts,
         "prompt": {"name": stack.prompt_name, "text": stack.template.text},

@@ -20,7 +20,6 @@ class Spec:
     data: dict[str, Any] = field(repr=False)  # may hold secrets
     name: str = ""
     where: Mapping[tuple[str, ...], str] = field(default_factory=dict)  # file:line of each path of keys
-    folder: Path | None = None  # that paths in it start from
     own: bool = False  # whether it lies in the user's own config folder
 
     def at(self, path: tuple[str, ...]) -> str:
@@ -30,8 +29,9 @@ class Spec:
         return self.where.get(path, "")
 
     def folder_of(self, path: tuple[str, ...]) -> Path | None:
-        """Return the folder that a path set there starts from: the file's, or None for the command line's own."""
-        return None if self.at(path) == "--set" else self.folder
+        """Return the folder that a path set there starts from: its file's; None for the command line and Python."""
+        file, found, _ = self.at(path).rpartition(":")
+        return Path(file).parent if found else None
 
 
 def read_spec(name: str, settings: Sequence[str] = (), llm: str | None = None) -> Spec:
@@ -56,7 +56,7 @@ def read_spec(name: str, settings: Sequence[str] = (), llm: str | None = None) -
         _overlay(data, where, {"llm": chosen}, {("llm",): "--llm", **{("llm", key): "--llm" for key in chosen}}, ())
     # What the command line says of the language model is not in the user's file, and so not vouched for by it.
     vouched = spec.own and not any(setting.lstrip().startswith("llm") for setting in settings)
-    return Spec(data, spec.name, where, spec.folder, vouched)
+    return Spec(data, spec.name, where, vouched)
 
 
 def _read(file: Path, seen: tuple[Path, ...]) -> Spec:
@@ -69,7 +69,7 @@ def _read(file: Path, seen: tuple[Path, ...]) -> Spec:
         raise StackError([Problem(f"{file}:1", "", "a stack is a mapping of stages: read, segment, perceive, ...")])
     base = data.pop("extends", None)
     if base is None:
-        return Spec(data, file.stem, where, file.parent, _is_own(file))
+        return Spec(data, file.stem, where, _is_own(file))
     problem = Problem(where["extends",], "extends", "")
     if not isinstance(base, str):
         raise StackError([Problem(problem.where, "extends", f"must be a name or a path, not {base!r}")])
@@ -84,7 +84,7 @@ def _read(file: Path, seen: tuple[Path, ...]) -> Spec:
     _overlay(merged, lines, data, where, ())
     # Both files decide where secrets go: neither may be a stranger's.
     trusted = below.own or parent.resolve().is_relative_to(shipped("configs").resolve())
-    return Spec(merged, file.stem, lines, file.parent, trusted and _is_own(file))
+    return Spec(merged, file.stem, lines, trusted and _is_own(file))
 
 
 def _is_own(file: Path) -> bool:

@@ -45,7 +45,7 @@ def refusal(name: str | Path, *settings: str, llm: str | None = None) -> str:
 
 def test_a_stack_of_its_own(base: Path) -> None:
     spec = read_spec(str(base))
-    assert (spec.name, spec.folder, spec.own) == ("base", base.parent, False)
+    assert (spec.name, spec.folder_of(("about",)), spec.own) == ("base", base.parent, False)
     assert spec.at(("perceive", "text", "side")) == f"{base}:6"
     assert spec.at(("perceive", "text", "missing", "deeper")) == f"{base}:4"
     assert spec.at(("format",)) == f"{base}:1"

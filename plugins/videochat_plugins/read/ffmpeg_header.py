@@ -29,9 +29,9 @@ class Track:
     stated_end: float | None = None  # seconds, from Matroska's tag DURATION
 
     @property
-    def decodable(self) -> bool:
-        """Whether it is moving pictures or sound of a codec that is known: cover art and thumbnails are not."""
-        return self.codec != "none" and not self.has("attached pic") and not self.has("timed thumbnails")
+    def moving(self) -> bool:
+        """Whether it is moving pictures: cover art and thumbnails are not."""
+        return self.kind == "video" and not self.has("attached pic") and not self.has("timed thumbnails")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -65,6 +65,13 @@ class Track:
         """How much it is the main one of its kind, after FFmpeg's av_find_best_stream."""
         impaired = self.has("visual impaired") or self.has("hearing impaired")
         return self.has("default") and not impaired, self._number(" kb/s")
+
+    def look_for_matrix(self, line: str) -> bool:
+        """Take the display matrix's rotation from a line that tells of it; return whether it did."""
+        found = _MATRIX.search(line)
+        if found:
+            self.rotation = float(found[1])
+        return found is not None
 
     def has(self, disposition: str) -> bool:
         """Return whether the file marks it so."""
@@ -105,13 +112,12 @@ class Header:
         elif found := _STREAM.match(line):
             index, language, kind, codec, facts = found.groups()
             self.tracks.append(Track(int(index), kind.lower(), codec, language or "", facts))
-        elif self.tracks and (found := _MATRIX.search(line)):
-            self.tracks[-1].rotation = float(found[1])
-        elif self.tracks and (found := _TAG.match(line)):
+        elif self.tracks and not self.tracks[-1].look_for_matrix(line) and (found := _TAG.match(line)):
             self.tracks[-1].stated_end = int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3])
 
     def _best(self, kind: str) -> Track | None:
-        able = [track for track in self.tracks if track.kind == kind and track.decodable]
+        able = [track for track in self.tracks if track.kind == kind and track.codec != "none"]
+        able = [track for track in able if track.moving] if kind == "video" else able
         return max(able, key=lambda track: track.rank, default=None)
 
 

@@ -133,6 +133,11 @@ class Process:
                 os.close(pipe)
         return True
 
+    @property
+    def crashed(self) -> bool:
+        """Whether the program was ended by a signal, not by itself."""
+        return (self._process.returncode or 0) < 0
+
     def finish(self) -> None:
         """Read all that is left, and see how the program ended.
 

@@ -31,6 +31,16 @@ def program() -> str:
         ) from None
 
 
+def require_program() -> None:
+    """Make sure that the program and what builds its commands are here.
+
+    Raises:
+        UnavailableError: if one is not.
+    """
+    _builder()
+    program()
+
+
 def opened(path: Path, **options: str | int | float | None) -> Any:
     """Return a local file as an input of ffmpeg-python, to be read safely; options stand before it, None for a switch.
 
@@ -46,6 +56,7 @@ def opened(path: Path, **options: str | int | float | None) -> Any:
         protocol_whitelist="file",
         format_whitelist=FORMATS,
         copyts=None,
+        noautorotate=None,
         **options,
     )
 

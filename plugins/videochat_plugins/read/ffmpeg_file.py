@@ -1,0 +1,185 @@
+"""What is known of one file, each part found out when it is first needed."""
+
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+
+from videochat import Stream, Video, VideoError
+from videochat_plugins.read.ffmpeg_header import Header, Track, read_header
+from videochat_plugins.read.ffmpeg_index import (
+    Index,
+    Scan,
+    Shown,
+    config_of,
+    decoded_index,
+    frame_step,
+    packet_index,
+    scan,
+)
+from videochat_plugins.read.ffmpeg_process import Process
+from videochat_plugins.read.ffmpeg_program import command, opened, written
+from videochat_plugins.read.pyav_picture import Turn, rotation_of, shown_size
+
+# Kinds of file whose headers state durations. FFmpeg guesses those of the others, from the bit rate or their tail.
+_STATES_DURATION = {"mov", "matroska", "avi", "wav", "w64", "flac", "ogg", "flv", "asf", "mxf", "nut", "caf", "aiff"}
+_TAIL = 5.0  # seconds at the end in which the last packets are looked for
+_ROUNDED = 0.0051  # seconds that a duration may be off which is printed in hundredths
+_SEEKS = {"mov", "matroska", "mpegts", "flv"}  # where packets after a seek are those that streaming gives
+
+
+class File:
+    """A file, as the program tells of it."""
+
+    def __init__(self, path: Path, timeout: float) -> None:
+        self.path = path
+        self.timeout = timeout
+
+    @cached_property
+    def header(self) -> Header:
+        """What it says of itself."""
+        return read_header(self.path, self.timeout)
+
+    @property
+    def pictures(self) -> Track:
+        """The main stream of pictures.
+
+        Raises:
+            VideoError: if there is none.
+        """
+        if self.header.pictures is None:
+            raise VideoError(f"{self.path}: holds no pictures, only sound")
+        return self.header.pictures
+
+    @property
+    def can_seek(self) -> bool:
+        """Whether a seek in this kind of file can be relied on."""
+        return self.header.formats[0] in _SEEKS
+
+    @cached_property
+    def packets(self) -> Scan:
+        """All packets of the main streams."""
+        return scan(self.path, self.header, self.timeout)
+
+    @cached_property
+    def offset(self) -> Fraction:
+        """The file's own time of media time 0: its start as printed (0 if below), made exact by a packet's time."""
+        start = max(Fraction(0), self.header.start or Fraction(0))
+        if start > 0:
+            for packets in self.packets:
+                exact = min(packets.pts, default=0) * packets.time_base
+                if abs(exact - start) <= Fraction(1, 1_000_000):
+                    return exact
+        return start
+
+    @property
+    def rate(self) -> Fraction | None:
+        """Frames a second that a file without timestamps is given; None for one that has them."""
+        return 1 / frame_step(self.pictures) if self.header.start is None else None
+
+    @cached_property
+    def index(self) -> Index:
+        """The frames that there are, or that the packets promise."""
+        promised = packet_index(self.packets.pictures, self.offset) if self.rate is None else None
+        return promised or self.look_again()
+
+    def look_again(self) -> Index:
+        """Decode all, since the packets do not tell which frames there are, and return the true index."""
+        self.index = decoded_index(self.path, self.pictures, self.rate, self.offset, self.timeout)
+        return self.index
+
+    @cached_property
+    def first(self) -> tuple[Shown | None, Fraction]:
+        """The first frame, None if none can be decoded, and the exact frame rate that FFmpeg works with (0: none)."""
+        seen: list[Shown] = []
+        rates = [Fraction(0)]
+
+        def hear(line: str) -> None:
+            if frame := Shown.of(line):
+                seen.append(frame)
+            elif config := config_of(line):
+                rates[0] = config[1]
+            elif self.pictures.rotation == 0:
+                self.pictures.look_for_matrix(line)
+
+        source = opened(self.path) if self.rate is None else opened(self.path, r=str(self.rate))
+        shown = source[str(self.pictures.index)].filter("showinfo", checksum=0)
+        only = written(shown, "-", **{"frames:v": 1}, f="null", fps_mode="passthrough")
+        with Process(self.path, self.timeout, [], lambda _: command([only]), hear) as process:
+            try:
+                process.finish()
+            except VideoError:
+                if process.crashed:
+                    raise
+        return (seen[0] if seen else None), rates[0]
+
+    @property
+    def turn(self) -> Turn:
+        """How the pictures are turned to be shown."""
+        _ = self.first  # some codecs state it with the frame
+        quarter = round(-self.pictures.rotation / 90) % 4
+        return (Turn(), Turn(True, True, False), Turn(False, True, True), Turn(True, False, True))[quarter]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the pictures as stored.
+
+        Raises:
+            VideoError: if nothing tells it.
+        """
+        frame, _ = self.first
+        size = frame.size if frame else self.pictures.size
+        if not all(size):
+            raise VideoError(f"{self.path}: no picture in it can be decoded; the file is damaged")
+        return size
+
+    @property
+    def fps(self) -> float:
+        """Frames a second: exact if they come at a steady rate, else the average to two decimals."""
+        printed, exact = self.pictures.fps, self.first[1]
+        if not printed <= 1000:
+            printed = 0.0
+        return float(exact) if printed and abs(float(exact) - printed) <= 0.0051 else printed
+
+    @cached_property
+    def duration(self) -> float:
+        """Seconds: as the file states it where its kind does, else to the end of the last packet."""
+        header, kind = self.header, self.header.formats[0]
+        states = kind in _STATES_DURATION and not (kind == "matroska" and self.offset)
+        if not states or not header.duration:
+            return max(self.ends(self.packets), default=0.0)
+        stated = header.duration + float(min(Fraction(0), header.start or Fraction(0)) if kind == "mov" else 0)
+        tail = scan(self.path, header, self.timeout, last=_TAIL)
+        exact = [end for end in self.ends(tail) if abs(end - stated) <= _ROUNDED]
+        return max(exact, default=stated)
+
+    def ends(self, packets: Scan) -> list[float]:
+        """Return where the packets of pictures and of sound end, seconds of media time."""
+        tracks = (self.header.pictures, self.header.sound)
+        return [
+            found.ends(self.offset, frame_step(track)) for found, track in zip(packets, tracks, strict=True) if track
+        ]
+
+    @property
+    def video(self) -> Video:
+        """The facts of the file, as the rest of videochat knows them."""
+        width = height = rotation = 0
+        fps = 0.0
+        if track := self.header.pictures:
+            width, height = shown_size(*self.size, track.pixel, self.turn)
+            rotation = rotation_of(self.turn)
+            fps = self.fps or (self.packets.pictures.count / self.duration if self.duration else 0.0)
+        streams = [
+            Stream(track.kind, "unknown" if track.codec == "none" else track.codec, track.language)
+            for track in self.header.tracks
+            if track.kind != "video" or track.moving
+        ]
+        return Video(
+            path=self.path,
+            duration=self.duration,
+            width=width,
+            height=height,
+            fps=fps,
+            rotation=rotation,
+            offset=float(self.offset),
+            streams=tuple(streams),
+        )
