@@ -1,7 +1,7 @@
 """What a stack would do to a video: windows, frames, cache hits, downloads. Nothing is loaded."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import ceil, floor
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from videochat.cache import digest, file_hash, identity, root
 from videochat.check import AUDIO_LIMIT
 from videochat.component import Perceiver, Weights
-from videochat.errors import Problem, StackError, VideoError
+from videochat.errors import PluginError, Problem, StackError, VideoError
 from videochat.extras import missing, require
 from videochat.sidecar import subtitle_file
 from videochat.spool import Windows
@@ -140,11 +140,26 @@ def make_plan(stack: "Stack", path: Path, start: float | None = None, end: float
 def known_segments(stack: "Stack", video: Video) -> tuple[Span, ...] | None:
     """Return the segments, or None if they are not cached and the segmenter must see the video first."""
     if stack.segmenter.sampling() is None:
-        return tuple(stack.segmenter.segments(video, ()))
+        return tiled(stack, video, stack.segmenter.segments(video, ()))
     try:
         return tuple(Span(*span) for span in json.loads(segments_file(stack, video).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def tiled(stack: "Stack", video: Video, spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Return the segments, once it is sure that they cover the whole video in order, without gap or overlap.
+
+    Raises:
+        PluginError: if they do not.
+    """
+    found = tuple(spans)
+    edges = [0.0, *(span.end for span in found)]
+    gaps = any(abs(span.start - edge) > 1e-6 for span, edge in zip(found, edges, strict=False))
+    if gaps or any(span.end <= span.start for span in found) or abs(edges[-1] - video.duration) > 1e-6:
+        use = identity(stack.segmenter)["use"]
+        raise PluginError(f"segment {use}: its segments do not tile the video from 0 to {video.duration:g} s")
+    return found
 
 
 def segments_file(stack: "Stack", video: Video) -> Path:

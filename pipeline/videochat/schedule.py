@@ -114,7 +114,8 @@ def _times(
         place = Place(index, span)
         waiting[place].wanted = len(times)
         waiting[place].lead = sum(time < span.start - 1e-9 for time in times)
-        while ahead and times and ahead[0][0][0] < times[0]:
+        # No later window reaches back further than this one, though its first time may come before this one's.
+        while ahead and ahead[0][0][0] < max(0.0, span.start - task.sampling.lead):
             yield heapq.heappop(ahead)
         for time in times:
             heapq.heappush(ahead, ((time, task.sampling.side or 0), place))

@@ -21,7 +21,7 @@ from videochat.errors import VideoChatError, VideoError
 from videochat.extras import require
 from videochat.hookspecs import Event
 from videochat.perceive import Result, perceive
-from videochat.plan import Plan, Task, make_plan, segments_file, windows_over
+from videochat.plan import Plan, Task, make_plan, segments_file, tiled, windows_over
 from videochat.refine import refine
 from videochat.registry import registry
 from videochat.video import Video
@@ -147,7 +147,7 @@ def _segment(stack: "Stack", video: Video) -> None:
     times = (time for part in parts for time in sample_times(part, sampling))
     registry().observe(Event("segment", "segment", detail="looking for segments"))
     frames = stack.reader.frames(video, (Want(time, sampling.side) for time in times))
-    spans = list(stack.segmenter.segments(video, frames))
+    spans = tiled(stack, video, stack.segmenter.segments(video, frames))
     write_whole(segments_file(stack, video), json.dumps(spans))
     registry().observe(Event("segment", "segment", len(spans), len(spans)))
 

@@ -1,5 +1,6 @@
 """`videochat chat`, fed from a pipe."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -13,6 +14,15 @@ def test_questions_from_a_pipe(clip: Path, cheap: Path) -> None:
     done = run("chat", clip, "-c", cheap, stdin=b"What is it?\nAnd then?\n")
     assert (done.code, done.err) == (0, "")
     assert done.out == "It is red.\nIt is red.\n"
+
+
+def test_each_answer_a_line_of_json(clip: Path, cheap: Path) -> None:
+    done = run("chat", clip, "-c", cheap, "--json", stdin=b"One?\nTwo?\n")
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert [(row["question"], row["answer"], row["stack"]) for row in rows] == [
+        ("One?", "It is red.", "cheap"),
+        ("Two?", "It is red.", "cheap"),
+    ]
 
 
 def test_the_talk_is_remembered(clip: Path, cheap: Path) -> None:

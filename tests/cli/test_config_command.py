@@ -14,6 +14,15 @@ def test_check(cheap: Path) -> None:
     assert run("config", "check", cheap) == (0, "cheap is right\n", "")
 
 
+def test_check_as_json(here: Path) -> None:
+    assert run("config", "check", "--json").json == {"stack": "offline", "problems": []}
+    (here / "wrong.yaml").write_text("segmnt: fixed\n")
+    done = run("config", "check", "wrong.yaml", "--json")
+    assert (done.code, done.err) == (2, "")
+    (problem,) = done.json["problems"]
+    assert (problem["where"], problem["path"]) == ("wrong.yaml:1", "segmnt")
+
+
 def test_check_gives_every_problem_with_its_line(here: Path) -> None:
     (here / "wrong.yaml").write_text(
         "segmnt: fixed\nperceive:\n  look: {use: look, sid: 3}\n  other:\n    use: lok\n"

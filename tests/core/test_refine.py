@@ -79,6 +79,14 @@ def test_records_that_leave_in_any_order_come_in_order(clip: Path) -> None:
     assert list(stack(backwards).watch(clip).records) == straight
 
 
+def test_records_of_one_moment_keep_the_order_that_they_came_in(clip: Path) -> None:
+    def many(records: Iterator[Record]) -> Iterator[Record]:
+        yield from (Record("look", float(i % 3), 3.0, f"{i}") for i in range(300))
+
+    due = [str(i) for start in range(3) for i in range(start, 300, 3)]
+    assert [record.text for record in stack(many).watch(clip).records] == due
+
+
 def test_a_chain_is_cached_link_by_link(clip: Path) -> None:
     first = stack(None, shout, None, words=("a", "b", "c"))
     records = list(first.watch(clip).records)

@@ -75,7 +75,7 @@ def expected_frames(reader: FilmReader, owner: Task, span: Span) -> list[float]:
     return [reader.nearest(time) for time in sample_times(span, owner.sampling)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=st.data(), film=films())
 def test_each_window_gets_its_own_frames_and_sound(data: st.DataObject, film: Film) -> None:
     made = data.draw(st.lists(works(film), min_size=1, max_size=4))
@@ -104,7 +104,7 @@ def test_each_window_gets_its_own_frames_and_sound(data: st.DataObject, film: Fi
     assert handed == {id(frame) for frame in reader.given}, "each picture is handed on as it is, to all who asked"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data(), film=films(), share=st.floats(0.0, 1.0))
 def test_a_file_that_breaks_off(data: st.DataObject, film: Film, share: float) -> None:
     film.breaks = share * film.duration
@@ -149,6 +149,20 @@ def test_the_same_time_at_two_sizes_is_two_wants() -> None:
         window = found[str(side), SECOND[0]]
         assert window is not None
         assert window.images.shape[1] == side
+
+
+def test_leads_of_unequal_windows_at_the_start_keep_the_wants_in_order() -> None:
+    """A later, shorter window may begin its lead nearer to 0 than the first window has its only frame."""
+    film = Film([i / 25 for i in range(50)], 2.0)
+    spans = [Span(0.0, 0.625), Span(0.625, 1.125), Span(1.125, 1.375)]
+    owner = task(Echo(frames=1, lead=2.0), spans, NOWHERE)
+    reader, found = read(film, owner)
+    times = {time for span in spans for time in sample_times(span, owner.sampling)}
+    assert [want.time for want in reader.wants] == sorted(times)
+    for span in spans:
+        window = found["it", span]
+        assert window is not None
+        assert list(window.times) == expected_frames(reader, owner, span)
 
 
 @pytest.mark.parametrize("sound", [False, True])

@@ -234,6 +234,14 @@ def test_events_come_from_one_thread_and_count_up(clip: Path, events: list[tuple
     assert events[-1][1].done == len(context.records)
 
 
+def test_events_count_from_what_the_cache_holds(clip: Path, events: list[tuple[int, Event]]) -> None:
+    stack(perceive={"a": Echo(fps=2)}).watch(clip, end=3.0)
+    events.clear()
+    stack(perceive={"a": Echo(fps=2)}).watch(clip)
+    steps = [event for _, event in events if event.stage == "perceive"]
+    assert [(event.done, event.total) for event in steps] == [(3, 4), (4, 4)]
+
+
 def test_the_ledger_counts(clip: Path) -> None:
     parts = {"eye": Slow(0.01, frames=4, side=24, over=1.0, batch=3), "ear": Echo(audio_rate=8000, over=2.0)}
     eye, ear = stack(perceive=parts).watch(clip, end=4.0).ledger

@@ -41,12 +41,17 @@ def ask(
         contexts = [stack.watch(Path(path), at=at) for path in paths]
     answer = stack.chat(*contexts).ask(question)
     if as_json:
-        for _ in answer:
-            pass
-        show(json.dumps(answer.to_json(stack.name), ensure_ascii=False))
+        show_json(answer, stack.name)
     else:
         show_answer(answer, hours=any(needs_hours(context.video.duration) for context in contexts))
     finish(*contexts)
+
+
+def show_json(answer: "Answer", stack: str) -> None:
+    """Print an answer, once it is whole, as one line of JSON."""
+    for _ in answer:
+        pass
+    show(json.dumps(answer.to_json(stack), ensure_ascii=False))
 
 
 def show_answer(answer: "Answer", hours: bool) -> None:

@@ -25,8 +25,9 @@ def info(ctx: typer.Context, as_json: Json = False) -> None:
 
 
 @app.command()
-def clear() -> None:
+def clear(as_json: Json = False) -> None:
     """Delete all that the cache holds."""
     from videochat import cache
 
-    show(f"freed {cache.clear() / 2**20:.1f} MB")
+    freed = cache.clear()
+    show(json.dumps({"freed": freed}) if as_json else f"freed {freed / 2**20:.1f} MB")

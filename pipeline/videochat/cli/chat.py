@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from videochat.cli.ask import show_answer
+from videochat.cli.ask import show_answer, show_json
 from videochat.cli.display import finish, progress, say
-from videochat.cli.options import Device, Hosts, Model, Quiet, Settings, StackName, open_stack
+from videochat.cli.options import Device, Hosts, Json, Model, Quiet, Settings, StackName, open_stack
 from videochat.clock import needs_hours
 from videochat.errors import LLMError, StackError
 
@@ -21,8 +21,9 @@ def chat(
     device: Device = None,
     hosts: Hosts = None,
     quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
-    """Talk about videos or images; an empty line or Ctrl-D ends the talk."""
+    """Talk about videos or images; an empty line or Ctrl-D ends the talk. With --json each answer is a line."""
     from videochat.extras import require
 
     stack = open_stack(config, settings, llm, device, hosts)
@@ -33,7 +34,11 @@ def chat(
     hours = any(needs_hours(context.video.duration) for context in contexts)
     while question := _read_question():
         try:
-            show_answer(talk.ask(question), hours)
+            answer = talk.ask(question)
+            if as_json:
+                show_json(answer, stack.name)
+            else:
+                show_answer(answer, hours)
         except (LLMError, StackError) as error:  # the next question may fare better
             if not sys.stdin.isatty():
                 raise
