@@ -20,6 +20,7 @@ from typing import Any
 import platformdirs
 
 from videochat.component import Component
+from videochat.errors import StackError
 from videochat.registry import registry
 from videochat.secret import public
 
@@ -72,7 +73,11 @@ def file_hash(path: Path) -> str:
         pass  # not known yet, or a damaged note
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
-    write_whole(note, json.dumps({**facts, "hash": found}))
+    try:
+        write_whole(note, json.dumps({**facts, "hash": found}))
+    except OSError as error:
+        why = error.strerror or error
+        raise StackError(f"the cache folder {root()} cannot be written to ({why}); set VIDEOCHAT_CACHE") from None
     return found
 
 

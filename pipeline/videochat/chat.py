@@ -111,7 +111,8 @@ class Chat:
             StackError: if the model's window is too small for the question.
         """
         began = time.perf_counter()
-        messages, lines, left_out = self._messages(question)
+        with _failing_as_llm_error():
+            messages, lines, left_out = self._messages(question)
         answer = Answer(question, iter(()), left_out=left_out)
         answer.pieces = self._read(answer, messages, lines, began)
         return answer
@@ -192,10 +193,11 @@ class Chat:
     def _lines(self, index: int, records: Sequence[Record]) -> list[Line]:
         context = self.contexts[index]
         title = [Line(f"Video {index + 1}, {fold(context.video.path.name)}:")] if len(self.contexts) > 1 else []
-        return [*title, *self.stack.formatter.lines(records, context.video, context.segments)]
+        return [*title, *context.lines(self.stack.formatter, records)]
 
     def _count(self, lines: Sequence[Line]) -> int:
-        return self.stack.llm.count(Text(fence("\n".join(line.text for line in lines))))
+        text = "\n".join(line.text for line in lines)
+        return self.stack.llm.count(Text(fence(text) if self.stack.fence else text))
 
     def _citations(self, text: str, reply: Reply, lines: Sequence[Line]) -> tuple[Citation, ...]:
         """Return what the backend says it rests on, or else the records whose times the answer itself names."""

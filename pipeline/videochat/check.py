@@ -1,6 +1,7 @@
 """Builds a stack's components from what was written, and gathers all that is wrong with it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
@@ -37,6 +38,9 @@ class Checker:
         for name, value in given.items():
             if not isinstance(name, str):
                 self.add((stage,), f"a plugin's name in the stack must be text, not {name!r}")
+            elif isinstance(value, Mapping) and "use" not in value and get_close_matches(name, {*given} - {name}):
+                others = near(name, {*given} - {name})
+                self.add((stage, name), f"the stack names no such plugin, and this has no `use`{others}")
             elif value is not None and (built := self.component(base, value, (stage, name))):
                 yield name, built
 
@@ -100,8 +104,8 @@ class Checker:
         for name, perceiver in perceivers.items():
             try:
                 sampling = perceiver.sampling()
-            except ValueError as error:
-                self.add(("perceive", name), str(error))
+            except Exception as error:  # a stranger's plugin may raise anything
+                self.add(("perceive", name), str(error) if isinstance(error, ValueError) else repr(error))
                 continue
             if sampling.audio_rate and isinstance(sampling.over, float | int) and sampling.over > AUDIO_LIMIT:
                 self.add(("perceive", name, "over"), f"a window holds at most {AUDIO_LIMIT:g} s of sound: lower it")

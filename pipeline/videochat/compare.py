@@ -1,6 +1,8 @@
 """The same question to several stacks, side by side."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -20,12 +22,13 @@ def compare(video: Path, question: str, stacks: Sequence[Stack]) -> Iterator[dic
     """
     for stack in stacks:
         require([stack.llm])
-        began = perf_counter()
-        context = stack.watch(video)
-        watched = perf_counter() - began
-        answer = stack.chat(context).ask(question)
-        for _ in answer:
-            pass
+        with closing(stack):
+            began = perf_counter()
+            context = stack.watch(video)
+            watched = perf_counter() - began
+            answer = stack.chat(context).ask(question)
+            for _ in answer:
+                pass
         row = answer.to_json(stack.name)
         yield {
             "stack": stack.name,
@@ -36,6 +39,5 @@ def compare(video: Path, question: str, stacks: Sequence[Stack]) -> Iterator[dic
             "tokens": {"prompt": answer.usage.prompt, "answer": answer.usage.answer},
             "estimated": answer.usage.estimated,
             "lines": sum(1 for _ in context.lines()),
-            "faults": len(context.faults),
+            "faults": [asdict(fault) for fault in context.faults],
         }
-        stack.close()

@@ -1,12 +1,14 @@
 """All that is known of a video after a watch: E in Eq. (2) of the paper."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from videochat.component import Formatter
+from videochat.errors import PluginError, VideoChatError
 from videochat.prompt import Line
 from videochat.record import Record, fold
+from videochat.registry import registry
 from videochat.video import Video
 from videochat.window import Span
 
@@ -43,6 +45,13 @@ class Cost:
     bytes: int = 0  # of pictures and sound
 
 
+class Stage(NamedTuple):
+    """The records as one refiner left them; as perceived, where it has no name."""
+
+    name: str  # the refiner's name in the stack
+    records: Sequence[Record]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Context:
     """The records of a video in time order, with what went wrong and what it took."""
@@ -54,13 +63,23 @@ class Context:
     records: Sequence[Record]  # as refined; on disk, read as they are asked for
     faults: tuple[Fault, ...] = ()
     ledger: tuple[Cost, ...] = ()
-    stages: tuple[Sequence[Record], ...] = field(
-        default=(), repr=False
-    )  # as perceived, then after each refiner but the last
+    stages: tuple[Stage, ...] = field(default=(), repr=False)  # as perceived, then after each refiner that worked
 
-    def lines(self, formatter: Formatter | None = None) -> Iterable[Line]:
-        """Return the lines of the textualised video."""
-        return (formatter or self.stack.formatter).lines(self.records, self.video, self.segments)
+    def lines(self, formatter: Formatter | None = None, records: Iterable[Record] | None = None) -> Iterator[Line]:
+        """Yield the lines of the textualised video; of all records, or of some of them.
+
+        Raises:
+            PluginError: if the formatter fails.
+        """
+        formatter = formatter or self.stack.formatter
+        chosen = self.records if records is None else records
+        try:
+            yield from formatter.lines(chosen, self.video, self.segments)
+        except VideoChatError:
+            raise
+        except Exception as error:  # a stranger's plugin may raise anything
+            name = registry().name_of(type(formatter))
+            raise PluginError(f"format {name}: {type(error).__name__}: {error}") from error
 
     def to_json(self) -> dict[str, Any]:
         """Return the context as JSON values; tokens as shape, dtype and file."""

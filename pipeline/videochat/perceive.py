@@ -4,7 +4,9 @@ import queue
 import threading
 import time
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -33,6 +35,7 @@ class Result:
 
 
 Batch = tuple[Task, list[Window]]
+T = TypeVar("T")
 
 
 class _Stopped(Exception):
@@ -47,16 +50,16 @@ def perceive(reader: Reader, video: Video, tasks: Sequence[Task]) -> Generator[R
     Raises:
         VideoError: if nothing can be decoded.
     """
-    results: queue.SimpleQueue[Result | BaseException | None] = queue.SimpleQueue()
+    results: queue.Queue[Result | BaseException | None] = queue.Queue(maxsize=16)
     work: queue.Queue[Batch | None] = queue.Queue(maxsize=2)
     stop = threading.Event()
 
-    def put(item: Batch | None) -> None:
+    def put(line: "queue.Queue[T]", item: T) -> None:
         while True:
             if stop.is_set():
                 raise _Stopped
             try:
-                return work.put(item, timeout=0.1)
+                return line.put(item, timeout=0.1)
             except queue.Full:
                 continue
 
@@ -65,30 +68,33 @@ def perceive(reader: Reader, video: Video, tasks: Sequence[Task]) -> Generator[R
             waiting: dict[str, list[Window]] = {task.name: [] for task in tasks}
             for task, span, window in windows(reader, video, tasks):
                 if window is None:
-                    results.put(Result(task, blind=span))
+                    put(results, Result(task, blind=span))
                     continue
                 batch = waiting[task.name]
                 batch.append(window)
                 if len(batch) >= task.perceiver.batch or sum(w.nbytes for w in batch) >= BATCH_LIMIT:
                     waiting[task.name] = []
-                    put((task, batch))
+                    put(work, (task, batch))
             for task in tasks:
                 if waiting[task.name]:
-                    put((task, waiting[task.name]))
-            put(None)
+                    put(work, (task, waiting[task.name]))
+            put(work, None)
         except _Stopped:
             pass
         except BaseException as error:  # goes to the caller's thread, which raises it there
-            results.put(error)
-            results.put(None)
+            with suppress(_Stopped):
+                put(results, error)
 
     def work_off() -> None:
         try:
             while not stop.is_set() and (batch := work.get()) is not None:
-                results.put(_perceive_batch(*batch))
+                put(results, _perceive_batch(*batch))
+            put(results, None)
+        except _Stopped:
+            pass
         except BaseException as error:
-            results.put(error)
-        results.put(None)
+            with suppress(_Stopped):
+                put(results, error)
 
     threads = [threading.Thread(target=run, daemon=True, name=run.__name__) for run in (decode, work_off)]
     for thread in threads:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from videochat.cache import digest, file_hash, identity, root
 from videochat.check import AUDIO_LIMIT
 from videochat.component import Perceiver, Weights
-from videochat.errors import PluginError, Problem, StackError, VideoError
+from videochat.errors import PluginError, Problem, StackError, VideoChatError, VideoError
 from videochat.extras import missing, require
 from videochat.sidecar import subtitle_file
 from videochat.spool import Windows
@@ -153,11 +153,16 @@ def tiled(stack: "Stack", video: Video, spans: Iterable[Span]) -> tuple[Span, ..
     Raises:
         PluginError: if they do not.
     """
-    found = tuple(spans)
+    use = identity(stack.segmenter)["use"]
+    try:
+        found = tuple(spans)
+    except VideoChatError:
+        raise
+    except Exception as error:  # a stranger's plugin may raise anything
+        raise PluginError(f"segment {use}: {type(error).__name__}: {error}") from error
     edges = [0.0, *(span.end for span in found)]
     gaps = any(abs(span.start - edge) > 1e-6 for span, edge in zip(found, edges, strict=False))
     if gaps or any(span.end <= span.start for span in found) or abs(edges[-1] - video.duration) > 1e-6:
-        use = identity(stack.segmenter)["use"]
         raise PluginError(f"segment {use}: its segments do not tile the video from 0 to {video.duration:g} s")
     return found
 

@@ -12,11 +12,13 @@ from typing import Any, NamedTuple, Protocol, Self
 
 import numpy.typing as npt
 
-# Control, direction and invisible characters, lone surrogates, and the tag characters that can hide a text in a text.
-_CONTROL = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
-    "\U000e0000-\U000e007f]+"
+# Control, direction and invisible characters, lone surrogates, and the tags and variation selectors that can hide a
+# text in a text.
+HIDDEN = (
+    r"\x00-\x1f\x7f-\x9f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f\U000e0100-\U000e01ef"
 )
+_CONTROL = re.compile(f"[{HIDDEN}]+")
 
 
 class Box(NamedTuple):

@@ -11,13 +11,14 @@ from dataclasses import replace
 
 from videochat.cache import digest, identity, root
 from videochat.component import Refiner
-from videochat.context import Cost, Fault
+from videochat.context import Cost, Fault, Stage
 from videochat.errors import VideoChatError
 from videochat.hookspecs import Event
 from videochat.plan import Plan
 from videochat.record import Record
 from videochat.registry import registry
 from videochat.spool import RecordFile
+from videochat.window import Span
 
 
 def merge(plan: Plan, at: float | None = None) -> Iterator[Record]:
@@ -27,7 +28,7 @@ def merge(plan: Plan, at: float | None = None) -> Iterator[Record]:
     return (record for record in records if at is None or record.end <= at + 1e-9)
 
 
-def refine(plan: Plan, at: float | None, faults: list[Fault], ledger: list[Cost]) -> list[RecordFile]:
+def refine(plan: Plan, at: float | None, faults: list[Fault], ledger: list[Cost]) -> list[Stage]:
     """Return the merged records and, for each refiner that worked, the records after it; the last are the context's.
 
     What the cache has is taken from there.
@@ -41,7 +42,7 @@ def refine(plan: Plan, at: float | None, faults: list[Fault], ledger: list[Cost]
     parts = [(task.name, task.store.folder.name, task.spans, task.missing) for task in plan.tasks]
     key = digest({"parts": parts, "at": at})
     file = folder / key / "records.jsonl"
-    stages = [RecordFile(file) if file.exists() else RecordFile.write(file, merge(plan, at))]
+    stages = [Stage("", RecordFile(file) if file.exists() else RecordFile.write(file, merge(plan, at)))]
     for name, refiner in plan.stack.refiners.items():
         cost = Cost(name)
         ledger.append(cost)
@@ -49,12 +50,13 @@ def refine(plan: Plan, at: float | None, faults: list[Fault], ledger: list[Cost]
         file = folder / next_key / "records.jsonl"
         if file.exists():
             key, cost.cached = next_key, 1
-            stages.append(RecordFile(file))
+            stages.append(Stage(name, RecordFile(file)))
             continue
         began = time.perf_counter()
         try:
             refiner.load(plan.stack.pool)
-            stages.append(RecordFile.write(file, _through(refiner, name, stages[-1])))
+            refined = _through(refiner, name, stages[-1].records, plan.span)
+            stages.append(Stage(name, RecordFile.write(file, refined)))
             key = next_key
         except VideoChatError:
             raise
@@ -66,10 +68,29 @@ def refine(plan: Plan, at: float | None, faults: list[Fault], ledger: list[Cost]
     return stages
 
 
-def _through(refiner: Refiner, name: str, records: Iterable[Record]) -> Iterator[Record]:
+def _through(refiner: Refiner, name: str, records: Iterable[Record], span: Span) -> Iterator[Record]:
+    """Yield what a refiner makes, its name and its times brought into order.
+
+    Raises:
+        ValueError: if it makes a kind that it does not emit.
+    """
+    kinds = set(refiner.emits)
+
+    def given() -> Iterator[Record]:
+        for record in records:
+            kinds.add(record.kind)  # what came in may go out
+            yield record
+
     count = 0
-    for count, record in enumerate(refiner.refine(iter(records)), start=1):
-        yield record if record.source else replace(record, source=name)
+    for count, record in enumerate(refiner.refine(given()), start=1):
+        if record.kind not in kinds:
+            allowed = ", ".join(sorted(refiner.emits))
+            raise ValueError(f"gave a record of kind {record.kind!r}, but emits only {allowed}")
+        start = min(max(record.start, span.start), span.end)
+        end = min(max(record.end, start), span.end)
+        if not record.source or (start, end) != (record.start, record.end):
+            record = replace(record, source=record.source or name, start=start, end=end)
+        yield record
         if count % 100 == 0:
             registry().observe(Event("refine", name, count))
     registry().observe(Event("refine", name, count, count))

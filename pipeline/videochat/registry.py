@@ -5,6 +5,7 @@ named in `Registry.broken` and skipped; it never takes the others down.
 """
 
 import inspect
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -122,8 +123,13 @@ class Registry:
         return next(packages, GROUP)
 
     def observe(self, event: Event) -> None:
-        """Tell all observers of one step."""
-        self.manager.hook.observe(event=event)
+        """Tell all observers of one step; one that raises is named and hears no more."""
+        for impl in self.manager.hook.observe.get_hookimpls():
+            try:
+                impl.function(*(event for argument in impl.argnames if argument == "event"))
+            except Exception as error:  # a stranger's plugin may raise anything
+                self.manager.unregister(impl.plugin)
+                warnings.warn(f"observer {impl.plugin_name} was taken out: {_reason(error)}", stacklevel=2)
 
 
 @cache

@@ -8,19 +8,33 @@ subtitles.srt, subtitles.vtt    speech and on-screen text
 """
 
 import json
+import os
 import platform
 from collections.abc import Iterable, Iterator
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from videochat.cache import identity, write_whole
 from videochat.context import Context, record_json
 from videochat.errors import StackError
+from videochat.record import Record
 from videochat.registry import registry
 from videochat.subtitles import write_srt, write_vtt
 
 SUBTITLES = ("speech", "text")
+
+
+def check_folder(folder: Path) -> None:
+    """Make sure, before the work of watching, that results can be written to a folder that may not be there yet.
+
+    Raises:
+        StackError: if they cannot.
+    """
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise StackError(f"cannot write to {folder}: {there} is not a folder that this user may write to")
 
 
 def save(context: Context, folder: Path) -> None:
@@ -85,9 +99,8 @@ def explain(folder: Path, line: int) -> dict[str, Any]:
 
     def branch(key: str) -> dict[str, Any]:
         row = records.get(key, {"id": key})
-        stages = ("refine", "perceive") if row.get("parents") else ("perceive", "refine")
-        places = (f"{stage}.{row.get('source', '')}" for stage in stages)
-        plugin: dict[str, Any] = next((plugins[place] for place in places if place in plugins), {})
+        place = f"refine.{row['made_by']}" if "made_by" in row else f"perceive.{row.get('source', '')}"
+        plugin: dict[str, Any] = plugins.get(place, {})
         above = [branch(parent) for parent in row.get("parents", ())]
         return {**row, "plugin": plugin, "parents": above}
 
@@ -96,16 +109,27 @@ def explain(folder: Path, line: int) -> dict[str, Any]:
 
 
 def _all_records(context: Context) -> Iterator[dict[str, Any]]:
+    """Yield every record of the context, then those that they were made from, with the refiner that made each."""
+    makers: dict[str, str] = {}
+    for before, after in pairwise(context.stages):
+        old = {record.id for record in before.records if record.parents}
+        made = (record.id for record in after.records if record.parents)
+        makers.update({key: after.name for key in made if key not in old})
+
+    def row(record: Record, in_context: bool) -> dict[str, Any]:
+        made = {"made_by": makers[record.id]} if record.id in makers else {}
+        return {**record_json(record), **made, "in_context": in_context}
+
     parents: set[str] = set()
     for record in context.records:
         parents.update(record.parents)
-        yield {**record_json(record), "in_context": True}
-    for stage in reversed(context.stages):
-        for record in stage:
+        yield row(record, in_context=True)
+    for stage in reversed(context.stages[:-1]):
+        for record in stage.records:
             if record.id in parents:
                 parents.remove(record.id)
                 parents.update(record.parents)
-                yield {**record_json(record), "in_context": False}
+                yield row(record, in_context=False)
 
 
 def _jsonl(rows: Iterable[dict[str, Any]]) -> str:

@@ -17,7 +17,7 @@ def subtitle_file(video: Video) -> Path | None:
     stem = video.path.stem
     exact = [video.path.with_name(stem + suffix) for suffix in SUFFIXES]
     try:
-        beside = sorted(path for path in video.path.parent.iterdir() if path.suffix in SUFFIXES)
+        beside = sorted(path for path in video.path.parent.iterdir() if path.suffix.lower() in SUFFIXES)
     except OSError:
         beside = []
     tagged = [path for path in beside if path.stem.rpartition(".")[0] == stem]

@@ -47,13 +47,13 @@ def read_spec(name: str, settings: Sequence[str] = (), llm: str | None = None) -
     """
     spec = _read(locate("configs", name), seen=())
     data, where = dict(spec.data), dict(spec.where)
-    for setting in settings:
-        path, value = _setting(setting)
-        _overlay(data, where, _nest(path, value), {path[:i]: "--set" for i in range(1, len(path) + 1)}, ())
-    if llm is not None:
+    if llm is not None:  # before the settings, which may be about it
         use, _, model = llm.partition(":")
         chosen = {"use": use, "model": model} if model else {"use": use}
         _overlay(data, where, {"llm": chosen}, {("llm",): "--llm", **{("llm", key): "--llm" for key in chosen}}, ())
+    for setting in settings:
+        path, value = _setting(setting)
+        _overlay(data, where, _nest(path, value), {path[:i]: "--set" for i in range(1, len(path) + 1)}, ())
     # What the command line says of the language model is not in the user's file, and so not vouched for by it.
     vouched = spec.own and not any(setting.lstrip().startswith("llm") for setting in settings)
     return Spec(data, spec.name, where, vouched)

@@ -7,25 +7,29 @@ goes on from there.
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from videochat.cache import write_whole
+from videochat.component import Component
 from videochat.context import Context, Cost, Fault
 from videochat.errors import VideoChatError, VideoError
 from videochat.extras import require
 from videochat.hookspecs import Event
 from videochat.perceive import Result, perceive
-from videochat.plan import Plan, Task, make_plan, segments_file, tiled, windows_over
+from videochat.plan import Plan, Task, known_segments, make_plan, segments_file, tiled, windows_over
+from videochat.pool import Pool
 from videochat.refine import refine
 from videochat.registry import registry
 from videochat.video import Video
-from videochat.window import Span, Want, sample_times
+from videochat.window import Frame, Span, Want, sample_times
 
 if TYPE_CHECKING:
     from videochat.stack import Stack
@@ -51,19 +55,24 @@ def watch(
     require([component for _, component in stack.components() if component is not stack.llm])
     plan = make_plan(stack, path, start, end)
     if plan.segments is None:
-        _segment(stack, plan.video)
+        with _locked({segments_file(stack, plan.video).parent: Event("segment", "segment")}):
+            if known_segments(stack, plan.video) is None:  # another process may have been here
+                _segment(stack, plan.video)
         plan = make_plan(stack, path, start, end)
     ledger = {task.name: Cost(task.name, cached=len(task.spans) - len(task.missing)) for task in plan.tasks}
     faults: list[Fault] = []
     blind: list[Span] = []
     # Two alike share their windows: the first does the work.
     first = {task.store.folder: task for task in reversed(plan.tasks)}
-    with _locked([task for task in first.values() if task.missing]):
+    with _locked({folder: Event("perceive", task.name) for folder, task in first.items() if task.missing}):
         for task in plan.tasks:
             task.store.refresh()  # another process may have been here while this one waited
             ledger[task.name].cached = len(task.spans) - len(task.missing)
-        for group in plan.groups(_memory()):
+        groups = plan.groups(_memory(stack.pool))
+        for i, group in enumerate(groups, start=1):
             _run(plan, [task for task in group if first[task.store.folder] is task], ledger, faults, blind)
+            later = [task.perceiver for group in groups[i:] for task in group]
+            stack.pool.trim(_checkpoints([*later, *stack.refiners.values(), stack.llm]))
     if blind and not faults and not any(cost.windows or cost.cached for cost in ledger.values()):
         raise VideoError(f"{plan.video.path}: nothing could be decoded: the file is damaged")
     for task in plan.tasks:
@@ -73,9 +82,10 @@ def watch(
             faults += [replace(fault, source=task.name) for fault in faults if fault.source == twin.name]
     faults.extend(_blind_stretches(blind))
     costs = list(ledger.values())
-    *stages, records = refine(plan, at, faults, costs)
-    stack.pool.trim(keep=[weights.id for weights in stack.llm.weights()])
+    stages = refine(plan, at, faults, costs)
+    stack.pool.trim(_checkpoints([stack.llm]))
     segments = plan.segments or ()
+    records = stages[-1].records
     return Context(stack, plan.video, plan.span, segments, records, tuple(faults), tuple(costs), tuple(stages))
 
 
@@ -101,7 +111,6 @@ def _run(plan: Plan, group: Sequence[Task], ledger: dict[str, Cost], faults: lis
     finally:
         for task in group:
             task.perceiver.close()
-        pool.trim(keep=[weights.id for _, weights in plan.weights])
 
 
 def _keep(result: Result, cost: Cost, faults: list[Fault], blind: list[Span]) -> None:
@@ -145,31 +154,50 @@ def _segment(stack: "Stack", video: Video) -> None:
     assert sampling is not None, "a segmenter that needs no frames needs no pass"
     parts = windows_over(60.0, Span(0.0, video.duration), ())  # so that the times of a film are never all held
     times = (time for part in parts for time in sample_times(part, sampling))
-    registry().observe(Event("segment", "segment", detail="looking for segments"))
-    frames = stack.reader.frames(video, (Want(time, sampling.side) for time in times))
+    frames = _counted(stack.reader.frames(video, (Want(time, sampling.side) for time in times)), video.duration)
     spans = tiled(stack, video, stack.segmenter.segments(video, frames))
     write_whole(segments_file(stack, video), json.dumps(spans))
-    registry().observe(Event("segment", "segment", len(spans), len(spans)))
+
+
+def _counted(frames: Iterable[Frame], duration: float) -> Iterator[Frame]:
+    """Pass frames on, and tell the observers each second of video that went by."""
+    told = -1
+    for frame in frames:
+        if int(frame.time) > told:
+            told = int(frame.time)
+            registry().observe(Event("segment", "seconds", told, int(duration), detail="looking for segments"))
+        yield frame
 
 
 @contextmanager
-def _locked(tasks: Sequence[Task]) -> Iterator[None]:
-    """Hold the locks of the parts of the cache that will be written, taken in one order by all processes."""
+def _locked(parts: Mapping[Path, Event]) -> Iterator[None]:
+    """Hold the locks of the parts of the cache that will be written, taken in one order by all processes.
+
+    Where another process holds one, the event that stands with it says that this one waits.
+    """
     with ExitStack() as held:
-        for task in sorted(tasks, key=lambda task: task.store.folder):
-            task.store.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(task.store.folder / ".lock")
+        for folder, event in sorted(parts.items(), key=itemgetter(0)):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / ".lock")
             try:
                 held.enter_context(lock.acquire(timeout=0.2))
             except Timeout:
                 detail = "waiting for another process that watches this video"
-                registry().observe(Event("perceive", task.name, detail=detail))
+                registry().observe(replace(event, detail=detail))
                 held.enter_context(lock)
         yield
 
 
-def _memory() -> int:
-    """Return the bytes of memory that are free here, where models of one group must fit together."""
+def _checkpoints(components: Iterable[Component]) -> set[str]:
+    return {weights.id for component in components for weights in component.weights()}
+
+
+def _memory(pool: Pool) -> int:
+    """Return the bytes that are free where models go: those of one group must fit in them together."""
+    if find_spec("torch") is not None and pool.device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.mem_get_info(pool.device)[0])
     if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return 8 * 2**30

@@ -36,7 +36,7 @@ def test_clear(cache: Path, clip: Path, cheap: Path) -> None:
 def test_a_folder_that_cannot_be(clip: Path, cheap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("mine")
     monkeypatch.setenv("VIDEOCHAT_CACHE", str(tmp_path / "file" / "cache"))
-    message = complaint(run("watch", clip, "-c", cheap), 1)
+    message = complaint(run("watch", clip, "-c", cheap), 2)
     assert str(tmp_path / "file") in message
 
 

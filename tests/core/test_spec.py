@@ -215,8 +215,9 @@ def test_llm(llm: str, value: dict[str, Any], base: Path) -> None:
     assert spec.at(("llm", "use")) == "--llm"
 
 
-def test_llm_comes_after_set(base: Path) -> None:
-    assert read_spec(str(base), ["llm.model=a"], "openai:b").data["llm"]["model"] == "b"
+def test_set_comes_after_llm(base: Path) -> None:
+    chosen = read_spec(str(base), ["llm.base_url=http://localhost:9/v1"], "openai:b").data["llm"]
+    assert chosen == {"use": "openai", "model": "b", "base_url": "http://localhost:9/v1"}
 
 
 def test_own(tmp_path: Path) -> None:

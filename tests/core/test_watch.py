@@ -163,10 +163,10 @@ def test_nothing_after_the_moment_reaches_anyone(clip: Path, at: float) -> None:
     parts = {"short": Echo(fps=2, over=0.5), "long": Echo(frames=2, over=2.0)}
     refine = {"note": Passing(note)}
     context = stack(perceive=parts, refine=refine).watch(clip, at=at)
-    everything = list(stack(perceive=parts, refine=refine).watch(clip).stages[0])
+    everything = list(stack(perceive=parts, refine=refine).watch(clip).stages[0].records)
     due = [r for r in everything if r.end <= at]
     assert list(context.records) == due
-    assert list(context.stages[0]) == due
+    assert list(context.stages[0].records) == due
     assert seen[: len(due)] == due
     assert all(r.end <= at for r in seen[: len(due)])
     assert {r.source for r in due} == ({"short", "long"} if at > 2 else {"short"} if at >= 0.5 else set())
@@ -189,7 +189,7 @@ def test_two_of_one_kind_share_the_work_and_keep_their_names(clip: Path) -> None
 
 def test_models_that_do_not_fit_together_take_turns(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def watch(memory: int) -> tuple[int, list[Record]]:
-        monkeypatch.setattr("videochat.watch._memory", lambda: memory)
+        monkeypatch.setattr("videochat.watch._memory", lambda pool: memory)
         monkeypatch.setenv("VIDEOCHAT_CACHE", str(root().parent / str(memory)))
         reader = Counting()
         parts = {word: Weighty(60, fps=3, word=word) for word in ("first", "second", "third")}

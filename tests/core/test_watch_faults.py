@@ -121,7 +121,7 @@ def test_a_truncated_file_is_a_fault_of_the_reader_where_it_ends(clips: Path) ->
 
 
 def test_groups_give_one_fault_for_one_stretch(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("videochat.watch._memory", lambda: 100)
+    monkeypatch.setattr("videochat.watch._memory", lambda pool: 100)
     whole = make(clips / "groups.mkv", frames=100, size=(320, 240)).path
     half = cut(whole, clips / "groups-half.mkv", 0.5)
     parts = {word: Weighty(60, fps=2, word=word) for word in ("first", "second")}

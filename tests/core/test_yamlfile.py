@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import videochat
+from mutations import mutate_stack
 from videochat import StackError
 from videochat.yamlfile import parse, scalar
 
@@ -174,30 +175,7 @@ def test_merge_keys_are_keys_like_any_other() -> None:
 def test_a_mutated_stack_is_good_or_a_stack_error(seed: int, tmp_path: Path) -> None:
     dice = random.Random(seed)
     file = tmp_path / "mutant.yaml"
-    pieces = [
-        *"{}[]:,&*!|>%@`'\"#-? \t\n\\0",
-        "\x00",
-        "\ud7ff",
-        "é",
-        "null",
-        "yes",
-        "0x",
-        "- ",
-        "use",
-        "${A}",
-        "*a",
-        "&a",
-        "!!int ",
-        ": ",
-    ]
     for _ in range(20):
-        text = OFFLINE
-        for _ in range(dice.randint(1, 6)):
-            at, length = dice.randrange(len(text) + 1), dice.choice([0, 0, 1, 3, 20])
-            middle = (
-                dice.choice(pieces) if dice.random() < 0.7 else text[dice.randrange(len(text)) :][: dice.randrange(40)]
-            )
-            text = text[:at] + middle + text[at + length :]
-        file.write_text(text, encoding="utf-8")
+        file.write_text(mutate_stack(OFFLINE, dice), encoding="utf-8")
         with suppress(StackError):
             videochat.load(str(file))

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from videochat.cli.display import progress, show, table
+from videochat.cli.display import progress, say, show, table
 from videochat.cli.options import Device, Hosts, Json, Media, Model, Quiet, Settings, open_stack
-from videochat.clock import span_stamp
+from videochat.clock import HOUR, span_stamp
 
 
 def compare(
@@ -37,6 +37,10 @@ def compare(
     finally:  # what the first stacks answered is worth seeing, whatever the next one ran into
         if rows:
             _show(question, rows, as_json)
+    for row in rows:
+        for fault in row["faults"]:
+            when = span_stamp(fault["start"], fault["end"], hours=fault["end"] >= HOUR)
+            say(f"warning: {row['stack']}: {fault['source']} at {when}: {fault['reason']}")
     if any(row["faults"] for row in rows):
         raise typer.Exit(5)
 
@@ -50,8 +54,17 @@ def _show(question: str, rows: list[dict[str, Any]], as_json: bool) -> None:
 
 
 def _cells(row: dict[str, Any]) -> list[object]:
-    times = ", ".join(dict.fromkeys(span_stamp(one["start"], one["end"]) for one in row["citations"]))
+    hours = any(one["end"] >= HOUR for one in row["citations"])
+    times = ", ".join(dict.fromkeys(span_stamp(one["start"], one["end"], hours) for one in row["citations"]))
     tokens = row["tokens"]
     about = "~" if row["estimated"] else ""
     seconds = [f"{row[key]:.2f}" for key in ("watch_seconds", "seconds")]
-    return [row["stack"], row["answer"], times, *seconds, f"{about}{sum(tokens.values())}", row["lines"], row["faults"]]
+    return [
+        row["stack"],
+        row["answer"],
+        times,
+        *seconds,
+        f"{about}{sum(tokens.values())}",
+        row["lines"],
+        len(row["faults"]),
+    ]

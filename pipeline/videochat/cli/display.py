@@ -10,6 +10,7 @@ import typer
 
 from videochat.clock import needs_hours, span_stamp
 from videochat.hookspecs import Event, hookimpl
+from videochat.record import HIDDEN
 from videochat.registry import registry
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from videochat.context import Context, Cost
 
 # Escapes could move the cursor, set the window's title or hide text; only the newline and the tab stay.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(rf"(?![\n\t])[{HIDDEN}]")
 
 
 def plain(text: str) -> str:
@@ -66,7 +67,7 @@ class _Progress:
     def observe(self, event: Event) -> None:
         key = (event.stage, event.name)
         if key not in self.bars:
-            self.bars[key] = self.progress.add_task(plain(f"{event.stage} {event.name}"), total=event.total)
+            self.bars[key] = self.progress.add_task(plain(f"{event.stage} {event.name}"), total=event.total, words="")
         words = event.detail if isinstance(event.detail, str) else ""
         self.progress.update(self.bars[key], completed=event.done, total=event.total, words=plain(words))
 
@@ -81,7 +82,8 @@ def progress(quiet: bool) -> Iterator[None]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    name, words = (TextColumn(field, markup=False) for field in ("{task.description}", "{task.fields[words]}"))
+    columns = (name, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), words)
     with Progress(*columns, console=console, transient=True) as bars:
         observer = _Progress(bars)
         registry().manager.register(observer)

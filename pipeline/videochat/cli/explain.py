@@ -32,9 +32,10 @@ def _show(record: dict[str, Any], indent: str) -> None:
         show(f"{indent}record {record['id']} (not saved)")
         return
     plugin = record["plugin"]
+    maker = record.get("made_by") or record.get("source", "")
     span = f"{record['start']:.3f}-{record['end']:.3f} s"
     show(f"{indent}record {record['id']}: {record['kind']} {span}: {record.get('text', '')}")
-    show(f"{indent}  by {record.get('source', '')} ({plugin.get('use', '?')} version {plugin.get('version', '?')})")
+    show(f"{indent}  by {maker} ({plugin.get('use', '?')} version {plugin.get('version', '?')})")
     if times := record.get("times"):
         show(f"{indent}  from frames at {', '.join(f'{time:.3f}' for time in times)} s")
     for parent in record["parents"]:

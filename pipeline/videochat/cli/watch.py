@@ -26,9 +26,16 @@ def watch(
     as_json: Json = False,
 ) -> None:
     """Perceive a video and print it as text."""
+    from videochat.save import check_folder, save
+
     stack = open_stack(config, settings, llm, device, hosts)
+    if out is not None:
+        check_folder(out)
     with progress(quiet):
         context = stack.watch(video, start, end)
+    if out is not None:
+        save(context, out)
+        say(f"written to {out}")
     if as_json:
         show(json.dumps(context.to_json(), ensure_ascii=False))
     else:
@@ -36,9 +43,4 @@ def watch(
             show(line.text)
         show()
         show_ledger(context.ledger)
-    if out is not None:
-        from videochat.save import save
-
-        save(context, out)
-        say(f"written to {out}")
     finish(context)
