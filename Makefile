@@ -45,8 +45,8 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.pip
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.pip
-	@echo "Installing videochat[offline,openai] and its tools into $(VENV)"
-	@$(INSTALL) --editable ".[offline,openai]" --group test --group lint
+	@echo "Installing videochat[offline,ffmpeg,openai] and its tools into $(VENV)"
+	@$(INSTALL) --editable ".[offline,ffmpeg,openai]" --group test --group lint
 	@touch $@ $(VENV)/.demo
 
 $(VENV)/.pip:

@@ -21,6 +21,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,7 +36,7 @@ BEGIN, END = "<!-- figures: tests/campaign.py --write -->", "<!-- end of figures
 LIMIT = 20.0  # seconds that one trial may take
 MEMORY = 6 * 2**30  # bytes of address space that a worker may take
 SOUND = [trials.RIGHT, trials.FAULTS, trials.ERROR]
-BAD = ["crash", "hang", "wrong"]  # a worker died; took over LIMIT; a traceback, or something else than was promised
+BAD = ["crash", "hang", "wrong"]  # the worker died; no end after LIMIT; a traceback or anything that is not promised
 
 
 class Trial(NamedTuple):
@@ -65,6 +66,7 @@ def sources(folder: Path) -> dict[str, Path]:
         "mp4": make(folder / "source.mp4", b_frames=2, **few, **sound),
         "webm": make(folder / "source.webm", **webm, **few, **sound),
         "avi": make(folder / "source.avi", codec="mpeg4", audio_codec="mp2", **few, **sound),
+        "ts": make(folder / "source.ts", start=1.5, **few, **sound),
     }
     return {name: one.path for name, one in made.items()}
 
@@ -90,8 +92,9 @@ def stack_trials(count: int, seed: int) -> Iterator[Trial]:
 class Worker:
     """A process that tries one thing after another, and is replaced when it dies or hangs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limit: float = LIMIT) -> None:
         self.folder = folder
+        self.limit = limit
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Worker":
@@ -100,18 +103,24 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self._stop()
 
+    @property
+    def pid(self) -> int:
+        """The number of the process; 0 where none runs."""
+        return self._process.pid if self._process is not None else 0
+
     def outcome(self, trial: Trial) -> tuple[str, dict[str, Any]]:
         """Return a word of what came of a trial, with details."""
         process = self._process = self._process or self._start()
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(json.dumps(trial).encode() + b"\n")
-        process.stdin.flush()
+        with suppress(BrokenPipeError):
+            process.stdin.write(json.dumps(trial).encode() + b"\n")
+            process.stdin.flush()
         with selectors.DefaultSelector() as ready:
             ready.register(process.stdout, selectors.EVENT_READ)
-            if not ready.select(LIMIT):
+            if not ready.select(self.limit):
                 self._stop()
-                return "hang", {"detail": f"no end after {LIMIT:g} s"}
+                return "hang", {"detail": f"no end after {self.limit:g} s"}
         answer = process.stdout.readline()
         if not answer:
             code = process.wait()
@@ -133,7 +142,8 @@ class Worker:
     def _stop(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.communicate()
+            with suppress(BrokenPipeError):
+                self._process.communicate()
             self._process = None
 
 

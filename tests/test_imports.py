@@ -37,7 +37,12 @@ HEAVY = {
 }
 ENGINES = {"onnxruntime"}  # what a library that we import runs on, and leaves to its user to choose
 # Where the name of the distribution is another.
-MODULES = {"opencv-python-headless": "cv2", "pyyaml": "yaml", "scenedetect-headless": "scenedetect"}
+MODULES = {
+    "ffmpeg-python": "ffmpeg",
+    "opencv-python-headless": "cv2",
+    "pyyaml": "yaml",
+    "scenedetect-headless": "scenedetect",
+}
 
 
 def run_at_import(node: ast.AST) -> Iterator[ast.stmt]:

@@ -4,6 +4,7 @@ A trial returns what came of it in a word, or raises AssertionError (or whatever
 what must never be.
 """
 
+import hashlib
 import json
 import math
 import re
@@ -48,12 +49,12 @@ class Cited(Perceiver):
             yield [Record("speech", cue.start, cue.end, cue.text) for cue in window.cues]
 
 
-class Coded(Perceiver):
-    """Says one thing of every window, which comes as UTF-8 in hexadecimal digits, so that it may be any text."""
+class Written(Perceiver):
+    """Says of every window what stands in a file, so that it may be any text."""
 
     class Options(Perceiver.Options):
         kind: str = "caption"
-        text: str = ""
+        file: str
 
     options: Options
 
@@ -65,7 +66,7 @@ class Coded(Perceiver):
         return Sampling(frames=1, side=16, over=self.options.over)
 
     def perceive(self, windows: Sequence[Window]) -> Iterable[Sequence[Record]]:
-        text = bytes.fromhex(self.options.text).decode("utf-8", "surrogatepass")
+        text = Path(self.options.file).read_bytes().decode("utf-8", "surrogatepass")
         return [[Record(self.options.kind, w.start, w.end, text, score=0.9)] for w in windows]
 
 
@@ -74,7 +75,7 @@ class Parts:
 
     @hookimpl
     def register_components(self, register: Callable[[str, str, type[Component]], None]) -> None:
-        for name, cls in (("seen", Echo), ("cited", Cited), ("coded", Coded)):
+        for name, cls in (("seen", Echo), ("cited", Cited), ("written", Written)):
             register("perceive", name, cls)
 
 
@@ -116,19 +117,18 @@ def try_stack(text: str, folder: Path) -> str:
 
 def try_text(text: str, clip: Path, folder: Path) -> str:
     """Let a text be a caption, on-screen text and subtitles, and look at it wherever it comes out."""
-    clip.with_suffix(".srt").write_bytes(
-        f"1\n00:00:00,100 --> 00:00:01,500\n{text}\n\n".encode("utf-8", "surrogatepass")
-    )
+    data = text.encode("utf-8", "surrogatepass")
+    clip.with_suffix(".srt").write_bytes(b"1\n00:00:00,100 --> 00:00:01,500\n" + data + b"\n\n")
+    said = folder / f"{hashlib.sha256(data).hexdigest()}.txt"
+    said.write_bytes(data)
     record = Record("caption", 0, 1, text)
     for form in ("timeline", "table1"):
         stack = folder / f"{form}.yaml"
-        told = "\n".join(
-            f"  {kind}: {{use: coded, kind: {kind}, text: '{text.encode('utf-8', 'surrogatepass').hex()}'}}"
-            for kind in ("caption", "text")
-        )
+        told = "\n".join(f"  {kind}: {{use: written, kind: {kind}, file: {said}}}" for kind in ("caption", "text"))
         stack.write_text(f"perceive:\n{told}\n  cited: {{use: cited}}\nformat: {{use: {form}}}\n")
         out = folder / f"out-{form}"
         watched = run("watch", clip, "-c", stack, "-o", out)
+        assert watched.code == 0, watched.err
         prompt = (out / "prompt.txt").read_text(encoding="utf-8")
         lines = prompt.splitlines()
         assert watched.out.startswith(prompt), "the lines that are printed and those that are kept differ"
@@ -136,15 +136,15 @@ def try_text(text: str, clip: Path, folder: Path) -> str:
         assert record.text == "" or all(shape.match(line) for line in lines), f"a line of another form: {lines}"
         assert sum(line.endswith(f" {record.text}") for line in lines) >= (1 if record.text else 0)
         echoed = run("ask", clip, "What is said?", "-c", stack, "--llm", "echo")
-        _check_prompt(echoed.out, prompt.rstrip("\n"), "What is said?")
+        check_prompt(echoed.out, prompt.rstrip("\n"), "What is said?")
         asked = [run("ask", clip, question, "-c", stack) for question in ("What is said?", "Describe {video}")]
         compared = run("compare", clip, "What text is shown?", "-c", stack, "-c", stack)
         explained = [run("explain", out, str(number)) for number in range(1, len(lines) + 1)]
         for done in (watched, echoed, *asked, compared, *explained):
             assert done.code == 0, done
-            _check_inert(done.out + done.err)
+            check_inert(done.out + done.err)
         for file in _FILES:
-            _check_inert((out / file).read_text(encoding="utf-8"))
+            check_inert((out / file).read_text(encoding="utf-8"))
         _check_subtitles(out)
     return RIGHT
 
@@ -154,7 +154,7 @@ def _check_messages(done: Done, codes: Sequence[int], form: re.Pattern[str] = _S
     assert (done.code == 0) or done.err, "a failure without a message"
     for line in done.err.splitlines():
         assert form.match(line), f"a message of another form: {line}"
-    _check_inert(done.out + done.err)
+    check_inert(done.out + done.err)
 
 
 def _check_times(found: Any) -> None:
@@ -178,7 +178,7 @@ def _check_folder(out: Path, found: Any) -> None:
             json.loads(line)
 
 
-def _check_prompt(echoed: str, data: str, question: str) -> None:
+def check_prompt(echoed: str, data: str, question: str) -> None:
     """Read a prompt as one does who knows only the form of the fence: the data, and nothing else, lies inside."""
     head, _, rest = echoed.partition(": all up to the line [")
     mark = head.rpartition("[video data ")[2]
@@ -191,11 +191,13 @@ def _check_prompt(echoed: str, data: str, question: str) -> None:
     assert echoed.count(mark) == 3, "the marker stands elsewhere, too"
 
 
-def _check_inert(text: str) -> None:
+def check_inert(text: str) -> None:
     for letter in set(text) - {"\n"}:
         kind = unicodedata.category(letter)
-        harmful = kind in ("Cc", "Cs", "Zl", "Zp") or unicodedata.bidirectional(letter) in _DIRECTIONS
-        assert not harmful and not 0xE0000 <= ord(letter) < 0xE0080, f"U+{ord(letter):04X} came through"
+        turns = unicodedata.bidirectional(letter) in _DIRECTIONS
+        hidden = 0xE0000 <= ord(letter) < 0xE0080  # the tag characters
+        harmful = kind in ("Cc", "Cs", "Zl", "Zp") or turns or hidden
+        assert not harmful, f"U+{ord(letter):04X} came through"
 
 
 def _check_subtitles(out: Path) -> None:

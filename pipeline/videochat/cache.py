@@ -19,7 +19,7 @@ from typing import Any
 
 import platformdirs
 
-from videochat.component import Component
+from videochat.component import FASTER_ONLY, Component
 from videochat.errors import StackError
 from videochat.registry import registry
 from videochat.secret import public
@@ -43,9 +43,15 @@ def identity(component: Component) -> dict[str, Any]:
     return {
         "use": registry().name_of(cls),
         "version": cls.version,
-        "options": public(component.options),
+        "options": {key: value for key, value in public(component.options).items() if key not in _idle(cls)},
         "weights": [weights.id for weights in component.weights()],
     }
+
+
+def _idle(cls: type[Component]) -> set[str]:
+    """Return the options that change how fast a component is, not what it makes."""
+    fields = cls.Options.model_fields.items()
+    return {name for name, field in fields if field.json_schema_extra == FASTER_ONLY}
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from videochat.pool import Pool
 from videochat.prompt import Generation, Line, Message, Part, Reply
@@ -26,6 +26,11 @@ class Weights:
     id: str  # checkpoint name and revision, or the hash of a local file
     bytes: int = 0  # on disk; 0 where unknown
     here: bool = True  # whether loading it needs no network
+
+
+# Marks an option that changes how fast a component is, not what it makes: the cache does not mind it.
+# `threads: int = Field(default=0, json_schema_extra=FASTER_ONLY)`
+FASTER_ONLY: dict[str, JsonValue] = {"changes_output": False}
 
 
 class Component(ABC):

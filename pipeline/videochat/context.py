@@ -84,7 +84,7 @@ class Context:
     def to_json(self) -> dict[str, Any]:
         """Return the context as JSON values; tokens as shape, dtype and file."""
         return {
-            "video": {**asdict(self.video), "path": str(self.video.path)},
+            "video": self.video.to_json(),
             "records": [record_json(record) for record in self.records],
             "faults": [asdict(fault) for fault in self.faults],
             "ledger": [asdict(cost) for cost in self.ledger],

@@ -87,7 +87,6 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
-        video = {**asdict(self.video), "path": str(self.video.path)}
         tasks = [
             {
                 "name": task.name,
@@ -100,7 +99,7 @@ class Plan:
         ]
         return {
             "stack": self.stack.name,
-            "video": video,
+            "video": self.video.to_json(),
             "span": list(self.span),
             "segments": None if self.segments is None else len(self.segments),
             "perceive": tasks,

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from videochat.cache import identity
 from videochat.check import Checker, Given
 from videochat.component import LLM, Component, Formatter, Perceiver, Reader, Refiner, Segmenter
 from videochat.errors import Problem, StackError, near
 from videochat.pool import Pool
+from videochat.registry import registry
+from videochat.secret import public
 from videochat.spec import Spec, read_spec
 
 if TYPE_CHECKING:
@@ -119,10 +120,10 @@ class Stack:
         """Return the stack with every default written out, without secrets: what `config fill` prints."""
         out: dict[str, Any] = {"about": self.about} if self.about else {}
         for place, component in self.components():
-            who = identity(component)
+            use = registry().name_of(type(component))
             stage, _, name = place.partition(".")
             spot = out.setdefault(stage, {}) if name else out
-            spot[name or stage] = {"use": who["use"], **who["options"]}
+            spot[name or stage] = {"use": use, **public(component.options)}
         order = {key: out[key] for key in KEYS if key in out}
         return {**order, "prompt": self.prompt_name, "fence": self.fence, "device": self.pool.wanted}
 

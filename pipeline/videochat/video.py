@@ -1,7 +1,8 @@
 """A video file, probed once."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,11 @@ class Video:
     streams: tuple[Stream, ...] = ()
     subtitles: Path | None = None  # the file that its subtitles are in: one beside it, or itself
     hash: str = field(default="", compare=False)  # sha256 of the bytes; "" until asked for
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the facts as JSON values."""
+        beside = None if self.subtitles is None else str(self.subtitles)
+        return {**asdict(self), "path": str(self.path), "subtitles": beside}
 
     @property
     def has_audio(self) -> bool:

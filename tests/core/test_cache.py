@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import videochat
 from videochat import Stack
 from videochat.cache import clear, digest, file_hash, identity, root, size, write_whole
 
@@ -147,3 +148,11 @@ def test_clear_deletes_nothing_that_is_not_the_caches_own(tmp_path: Path, monkey
 def test_identity_is_all_that_decides_a_components_output() -> None:
     fixed = Stack(segment={"use": "fixed", "seconds": 2}).segmenter
     assert identity(fixed) == {"use": "fixed", "version": 1, "options": {"seconds": 2.0}, "weights": []}
+
+
+def test_what_only_makes_it_faster_keeps_the_cache() -> None:
+    slow, fast = (videochat.load("offline", [f"read.threads={n}", f"perceive.text.threads={n}"]) for n in (1, 2))
+    assert [identity(component) for _, component in slow.components()] == [
+        identity(component) for _, component in fast.components()
+    ]
+    assert slow.filled() != fast.filled()

@@ -1,5 +1,7 @@
 """Reader pyav: where files end, break off or are damaged."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -107,3 +109,16 @@ def test_nothing_to_decode(tmp_path: Path, name: str, capfd: pytest.CaptureFixtu
     with pytest.raises(VideoError):
         read()
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_picture_too_large_to_hold(tmp_path: Path) -> None:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    side = 9000  # 10 kB of file, and a quarter of a gigabyte when decoded
+    rows = zlib.compress(bytes(1 + -(-side // 8)) * side)
+    header = chunk(b"IHDR", struct.pack(">II5B", side, side, 1, 0, 0, 0, 0))
+    whole = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    (tmp_path / "huge.png").write_bytes(whole)
+    with pytest.raises(VideoError, match="over 67,108,864 pixels"):
+        PyAV().probe(tmp_path / "huge.png")

@@ -24,6 +24,7 @@ from videochat import (
     Window,
     hookimpl,
 )
+from videochat.component import FASTER_ONLY
 
 _SAME = 12  # of 255: the largest difference of an 8 x 8 block's mean between two frames that show the same
 
@@ -54,7 +55,7 @@ class RapidOCRReader(Perceiver):
         """Readings that the recogniser trusts less are dropped."""
         letters: int = Field(default=2, ge=1)
         """Readings with fewer letters and digits are dropped."""
-        threads: int = Field(default=0, ge=0)
+        threads: int = Field(default=0, ge=0, json_schema_extra=FASTER_ONLY)
         """Threads of ONNX Runtime; 0: as many as there are cores."""
 
     extra = "offline"

@@ -7,11 +7,12 @@ from typing import Literal
 from pydantic import Field
 
 from videochat import Chunk, Component, Frame, Reader, Video, Want, hookimpl
+from videochat.component import FASTER_ONLY
 from videochat_plugins.read.ffmpeg_audio import chunks
 from videochat_plugins.read.ffmpeg_file import File
 from videochat_plugins.read.ffmpeg_frames import Walk
 from videochat_plugins.read.ffmpeg_program import require_program
-from videochat_plugins.read.pyav_source import _check
+from videochat_plugins.read.pyav_source import check_file
 
 _KEPT = 4  # files that are remembered
 
@@ -19,9 +20,9 @@ _KEPT = 4  # files that are remembered
 class FFmpeg(Reader):
     """Read local files as the reader `pyav` does, but let the ffmpeg program decode them.
 
-    A file that crashes or hangs a decoder then ends only that program. The program, 5.1 or newer, is the one on PATH, or
-    that of the package imageio-ffmpeg. The price: before the first frame, the whole file is read once without decoding,
-    and starting a program takes some hundredths of a second.
+    A file that crashes or hangs a decoder then ends only that program. The program, 5.1 or newer, is the one on PATH,
+    or that of the package imageio-ffmpeg. The price: before the first frame, the whole file is read once without
+    decoding, and starting a program takes some hundredths of a second.
 
     What it cannot do: read subtitles, undo mirroring, follow playlists or addresses, read devices, undo HDR, or read
     files under copy protection. An average frame rate that is not steady is known to two decimals.
@@ -34,7 +35,7 @@ class FFmpeg(Reader):
         """`auto` gives exact frames, by streaming or seeking, whichever is less work. `keyframes` decodes keyframes
         only and gives the nearest one with its true time: much faster, but often seconds away from what was asked."""
 
-        threads: int = Field(default=0, ge=0, le=64)
+        threads: int = Field(default=0, ge=0, le=64, json_schema_extra=FASTER_ONLY)
         """Threads of the decoder; 0: as many as there are cores."""
 
         timeout: float = Field(default=60.0, gt=0, le=86_400)
@@ -89,7 +90,7 @@ class FFmpeg(Reader):
 
     def _file(self, path: Path) -> File:
         """Return what is known of a file, as long as it is the same."""
-        _check(path)
+        check_file(path)
         facts = path.stat()
         key = path.absolute(), facts.st_size, facts.st_mtime_ns
         file = self._files.pop(key, None)

@@ -23,7 +23,9 @@ from videochat_plugins.read.pyav_picture import Turn, rotation_of, shown_size
 # Kinds of file whose headers state durations. FFmpeg guesses those of the others, from the bit rate or their tail.
 _STATES_DURATION = {"mov", "matroska", "avi", "wav", "w64", "flac", "ogg", "flv", "asf", "mxf", "nut", "caf", "aiff"}
 _TAIL = 5.0  # seconds at the end in which the last packets are looked for
-_ROUNDED = 0.0051  # seconds that a duration may be off which is printed in hundredths
+_ROUNDED = 0.0051  # that a number may be off which is printed in hundredths
+# Bare streams of pictures, without timestamps.
+_BARE = {"h261", "h263", "h264", "hevc", "vvc", "m4v", "mpegvideo", "obu", "vc1", "dirac", "cavsvideo", "avs2", "avs3"}
 _SEEKS = {"mov", "matroska", "mpegts", "flv"}  # where packets after a seek are those that streaming gives
 
 
@@ -58,23 +60,27 @@ class File:
     @cached_property
     def packets(self) -> Scan:
         """All packets of the main streams."""
-        return scan(self.path, self.header, self.timeout)
+        found = scan(self.path, self.header, self.timeout)
+        if self.header.pictures is not None and self.rate is not None:
+            found.pictures.forget_times()
+        return found
 
     @cached_property
     def offset(self) -> Fraction:
-        """The file's own time of media time 0: its start as printed (0 if below), made exact by a packet's time."""
-        start = max(Fraction(0), self.header.start or Fraction(0))
-        if start > 0:
-            for packets in self.packets:
-                exact = min(packets.pts, default=0) * packets.time_base
-                if abs(exact - start) <= Fraction(1, 1_000_000):
-                    return exact
-        return start
+        """The file's own time of media time 0: its start as printed, made exact by a packet's time; 0 if below."""
+        stated = self.header.start
+        if stated is not None and stated <= 0:
+            return Fraction(0)
+        starts = [min(packets.pts) * packets.time_base for packets in self.packets if packets.pts]
+        if stated is None:
+            return max(Fraction(0), min(starts, default=Fraction(0)))
+        return next((start for start in starts if abs(start - stated) <= Fraction(1, 1_000_000)), stated)
 
     @property
     def rate(self) -> Fraction | None:
         """Frames a second that a file without timestamps is given; None for one that has them."""
-        return 1 / frame_step(self.pictures) if self.header.start is None else None
+        bare = self.header.start is None and self.header.formats[0] in _BARE
+        return 1 / frame_step(self.pictures) if bare else None
 
     @cached_property
     def index(self) -> Index:
@@ -101,16 +107,22 @@ class File:
             elif self.pictures.rotation == 0:
                 self.pictures.look_for_matrix(line)
 
-        source = opened(self.path) if self.rate is None else opened(self.path, r=str(self.rate))
+        source = opened() if self.rate is None else opened(r=str(self.rate))
         shown = source[str(self.pictures.index)].filter("showinfo", checksum=0)
         only = written(shown, "-", **{"frames:v": 1}, f="null", fps_mode="passthrough")
-        with Process(self.path, self.timeout, [], lambda _: command([only]), hear) as process:
+        with Process(self.path, self.timeout, [], lambda _: command(self.path, [only]), hear) as process:
             try:
                 process.finish()
             except VideoError:
                 if process.crashed:
                     raise
         return (seen[0] if seen else None), rates[0]
+
+    @cached_property
+    def interlaced(self) -> bool:
+        """Whether frames are to be deinterlaced that say that they need it."""
+        frame, _ = self.first
+        return self.pictures.interlaced or (frame is not None and frame.interlaced)
 
     @property
     def turn(self) -> Turn:
@@ -136,9 +148,7 @@ class File:
     def fps(self) -> float:
         """Frames a second: exact if they come at a steady rate, else the average to two decimals."""
         printed, exact = self.pictures.fps, self.first[1]
-        if not printed <= 1000:
-            printed = 0.0
-        return float(exact) if printed and abs(float(exact) - printed) <= 0.0051 else printed
+        return float(exact) if printed and abs(float(exact) - printed) <= _ROUNDED else printed
 
     @cached_property
     def duration(self) -> float:
@@ -148,9 +158,13 @@ class File:
         if not states or not header.duration:
             return max(self.ends(self.packets), default=0.0)
         stated = header.duration + float(min(Fraction(0), header.start or Fraction(0)) if kind == "mov" else 0)
-        tail = scan(self.path, header, self.timeout, last=_TAIL)
-        exact = [end for end in self.ends(tail) if abs(end - stated) <= _ROUNDED]
-        return max(exact, default=stated)
+        tags = [end for track in (header.pictures, header.sound) if track and (end := track.stated_end) is not None]
+        found = self.ends(scan(self.path, header, self.timeout, last=_TAIL))
+        for ends in (tags, found):
+            if exact := [end for end in ends if abs(end - stated) <= _ROUNDED]:
+                return max(exact)
+        # Edit lists make what MP4 states for the whole too short: what there is counts.
+        return max(stated, found[0]) if kind == "mov" and header.pictures else stated
 
     def ends(self, packets: Scan) -> list[float]:
         """Return where the packets of pictures and of sound end, seconds of media time."""

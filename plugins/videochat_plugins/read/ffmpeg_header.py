@@ -46,14 +46,20 @@ class Track:
         return Fraction(int(found[1]), int(found[2])) if found and int(found[2]) else None
 
     @property
+    def interlaced(self) -> bool:
+        """Whether the file says that its pictures are woven of two fields."""
+        return re.search(r"[(, ](top|bottom) (coded )?first", self.facts) is not None
+
+    @property
     def planar(self) -> bool:
         """Whether its pixels are stored in a form that can be deinterlaced as it is."""
-        return re.search(r"[:,] (?:\([^)]*\) )*(?:yuvj?4|gray)", "," + self.facts) is not None
+        return re.search(r", (?:yuvj?4|gray)", self.facts) is not None
 
     @property
     def fps(self) -> float:
-        """Average frames a second, to two decimals; 0 where unknown."""
-        return self._number(" fps") or self._number(" tbr")
+        """Average frames a second, to two decimals; 0 where none is stated that a video could have."""
+        rates = (self._number(" fps"), self._number(" tbr"))
+        return next((rate for rate in rates if 0 < rate <= 1000), 0.0)
 
     @property
     def rate(self) -> int:
@@ -130,13 +136,13 @@ def read_header(path: Path, timeout: float) -> Header:
     header = Header()
 
     def build(_: object) -> list[str]:
-        return command([written(opened(path, t=0), "-", f="ffmetadata")])
+        return command(path, [written(opened(t=0), "-", f="ffmetadata")])
 
     with Process(path, timeout, [], build, header.hear) as process:
         try:
             process.finish()
         except VideoError:
-            if not header.formats:
+            if not header.formats and not process.crashed:
                 raise VideoError(f"{path}: {_refusal(path)}") from None
             raise
     if header.pictures is None and header.sound is None:

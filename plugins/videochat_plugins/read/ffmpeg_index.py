@@ -19,7 +19,7 @@ from videochat_plugins.read.pyav_source import Clock
 
 _NO_TIME = -(1 << 63)
 _DISCARDED = 4  # a packet's flag: decoded, but not shown
-_SHOWN = re.compile(r"n:\s*\d+ pts:\s*(-?\d+) .* s:(\d+)x(\d+) .*iskey:(\d)")
+_SHOWN = re.compile(r"n:\s*\d+ pts:\s*(-?\d+) .* s:(\d+)x(\d+) i:(.) iskey:(\d)")
 _CONFIG = re.compile(r"config in time_base: (\d+)/(\d+), frame_rate: (\d+)/(\d+)")
 
 
@@ -28,13 +28,16 @@ class Shown(NamedTuple):
 
     pts: int
     size: tuple[int, int]
+    interlaced: bool
     key: bool
 
     @classmethod
     def of(cls, line: str) -> Self | None:
         """Read a line; None if it tells of no frame with a time."""
         found = _SHOWN.match(line)
-        return cls(int(found[1]), (int(found[2]), int(found[3])), found[4] == "1") if found else None
+        if found is None:
+            return None
+        return cls(int(found[1]), (int(found[2]), int(found[3])), found[4] in "TB", found[5] == "1")
 
 
 def config_of(line: str) -> tuple[Fraction, Fraction] | None:
@@ -63,11 +66,15 @@ class Packets:
         if pts == _NO_TIME:
             self.timeless += 1
             return
-        self.end = max(pts + duration, pts if self.end is None else self.end)
         if not flags & _DISCARDED:
             self.pts.append(pts)
+            self.end = max(pts + duration, pts if self.end is None else self.end)
             if flags & 1:
                 self.keys.add(pts)
+
+    def forget_times(self) -> None:
+        """Drop all times, since they are made up."""
+        self.pts, self.keys, self.timeless, self.end = [], set(), self.count, None
 
     def ends(self, offset: Fraction, step: Fraction) -> float:
         """Return the end of the last packet, seconds of media time; `step` is how long one without a time lasts."""
@@ -101,7 +108,7 @@ class Index:
 
 
 def nearest(times: Sequence[float], time: float) -> int:
-    """Return the position of the one of some times, in order, that is nearest to a time; of two as near, the earlier."""
+    """Return the position of the nearest of some times, which are in order; of two as near, the earlier."""
     after = bisect_left(times, time)
     if after == len(times):
         return after - 1
@@ -133,11 +140,11 @@ def scan(path: Path, header: Header, timeout: float, last: float | None = None) 
             if int(size):
                 main[int(number)][0].add(int(pts), int(duration) or steps[int(number)], flags)
 
-    source = opened(path) if last is None else opened(path, sseof=-last)
+    source = opened() if last is None else opened(sseof=-last)
     streams = [source[str(track.index)] for _, track in main]
 
     def build(pipes: Sequence[int]) -> list[str]:
-        return command([written(streams, f"pipe:{pipes[0]}", f="framecrc", c="copy", copyinkf=None)])
+        return command(path, [written(streams, f"pipe:{pipes[0]}", f="framecrc", c="copy", copyinkf=None)])
 
     with Process(path, timeout, [Lines(read)], build) as process:
         process.finish()
@@ -170,9 +177,9 @@ def decoded_index(path: Path, track: Track, rate: Fraction | None, offset: Fract
         elif config := config_of(line):
             time_base = config[0]
 
-    source = opened(path) if rate is None else opened(path, r=str(rate))
+    source = opened() if rate is None else opened(r=str(rate))
     shown = source[str(track.index)].filter("showinfo", checksum=0)
-    done = command([written(shown, "-", f="null", fps_mode="passthrough")])
+    done = command(path, [written(shown, "-", f="null", fps_mode="passthrough")])
     with Process(path, timeout, [], lambda _: done, hear) as process:
         process.finish()
     if not pts:

@@ -1,7 +1,7 @@
 """One run of the program: its pipes drained together, its death and its silence told apart, and nothing left behind.
 
-There are no threads. Whoever waits for something calls `step`, which reads whatever pipe has bytes, that of the messages
-always among them, so that the program never waits for us while we wait for it.
+There are no threads. Whoever waits for something calls `step`, which reads whatever pipe has bytes, that of the
+messages always among them, so that the program never waits for us while we wait for it.
 """
 
 import contextlib
@@ -20,8 +20,14 @@ from videochat_plugins.read.ffmpeg_program import OLDEST
 _PIPE = 1 << 20  # bytes that the system is asked to hold in a pipe, so that the program can run ahead
 _LINE = 1 << 16  # bytes of a line that are kept
 _WORDS = 200  # characters of a message that are passed on
-_MESSAGE = re.compile(r"(?:\[[^\]]* @ 0x[0-9a-f]+\] )?\[(\w+)\] (.*)")
-_SAYS_NOTHING = ("Conversion failed", "Error opening input file", "Nothing was written", "At least one output file")
+_MESSAGE = re.compile(r"(?:\[[^\]]* @ 0x[0-9a-f]+\] )*\[(\w+)\] (.*)")
+_SAYS_NOTHING = (
+    "Conversion failed",
+    "Nothing was written",
+    "Task finished",
+    "Terminating thread",
+    "Error opening input f",
+)
 
 
 class Sink(Protocol):
@@ -38,13 +44,14 @@ class Sink(Protocol):
 class Lines:
     """Gives each line to a function as soon as it is whole."""
 
-    full = False
+    full = False  # never left alone
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
         self._rest = b""
 
     def read(self, pipe: int) -> bool:
+        """Read what is there, once; False if the pipe has ended."""
         data = os.read(pipe, _LINE)
         *lines, rest = (self._rest + data).split(b"\n")
         if not data and rest:
@@ -122,11 +129,7 @@ class Process:
                 waiting.register(pipe, select.POLLIN)
         ready = waiting.poll(self._timeout * 1000)
         if not ready:
-            self.close()
-            raise VideoError(
-                f"{self.path}: the program ffmpeg gave nothing for {self._timeout:g} seconds and was ended; "
-                "the file may be damaged (the reader's option `timeout` gives it longer)"
-            )
+            raise self._silence()
         for pipe, _ in ready:
             if not self._sinks[pipe].read(pipe):
                 del self._sinks[pipe]
@@ -135,7 +138,7 @@ class Process:
 
     @property
     def crashed(self) -> bool:
-        """Whether the program was ended by a signal, not by itself."""
+        """Whether a signal ended the program, ours or another."""
         return (self._process.returncode or 0) < 0
 
     def finish(self) -> None:
@@ -150,7 +153,7 @@ class Process:
         try:
             code = self._process.wait(self._timeout)
         except subprocess.TimeoutExpired:
-            code = 0  # it gave all that it had, and then did not go
+            raise self._silence() from None
         self.close()
         if not code:
             return
@@ -173,6 +176,13 @@ class Process:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _silence(self) -> VideoError:
+        self.close()
+        return VideoError(
+            f"{self.path}: the program ffmpeg gave nothing for {self._timeout:g} seconds and was ended; "
+            "the file may be damaged (the reader's option `timeout` gives it longer)"
+        )
 
     def _close_pipes(self) -> None:
         for pipe in self._sinks:

@@ -9,6 +9,7 @@ from typing import Any
 from videochat import UnavailableError
 from videochat_plugins.read.pyav_source import FORMATS
 
+_NAME = "INPUT"  # stands for the file, whose name may hold what ffmpeg-python cannot take
 OLDEST = "5.1"  # the first that knows -fps_mode
 
 
@@ -41,13 +42,13 @@ def require_program() -> None:
     program()
 
 
-def opened(path: Path, **options: str | int | float | None) -> Any:
-    """Return a local file as an input of ffmpeg-python, to be read safely; options stand before it, None for a switch.
+def opened(**options: str | int | float | None) -> Any:
+    """Return an input of ffmpeg-python, to be read safely; options stand before it, None for a switch.
 
     Frames keep the file's own timestamps, and are neither turned nor trimmed.
     """
     return _builder().input(
-        f"file:{path.absolute()}",
+        _NAME,
         hide_banner=None,
         nostdin=None,
         nostats=None,
@@ -67,14 +68,14 @@ def written(stream: Any, target: str, **options: str | int | float | None) -> An
     return _builder().output(*streams, target, **options)
 
 
-def command(outputs: list[Any]) -> list[str]:
-    """Return the arguments that make some outputs of one input.
+def command(path: Path, outputs: list[Any]) -> list[str]:
+    """Return the arguments that make some outputs of one input, which is a local file.
 
     Raises:
         UnavailableError: if there is no program.
     """
     arguments: list[str] = _builder().merge_outputs(*outputs).compile(cmd=program())
-    return arguments
+    return [f"file:{path.absolute()}" if argument == _NAME else argument for argument in arguments]
 
 
 def _builder() -> Any:

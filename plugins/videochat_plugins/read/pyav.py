@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from videochat import Chunk, Component, Cue, Frame, Reader, Video, Want, hookimpl
+from videochat.component import FASTER_ONLY
 from videochat_plugins.read.pyav_audio import chunks
 from videochat_plugins.read.pyav_decode import Decoder
 from videochat_plugins.read.pyav_frames import walk
@@ -27,7 +28,7 @@ class PyAV(Reader):
         """`auto` gives exact frames, by streaming or seeking, whichever is less work. `keyframes` decodes keyframes
         only and gives the nearest one with its true time: much faster, but often seconds away from what was asked."""
 
-        threads: int = Field(default=0, ge=0, le=64)
+        threads: int = Field(default=0, ge=0, le=64, json_schema_extra=FASTER_ONLY)
         """Threads of the decoder; 0: as many as there are cores."""
 
     options: Options
@@ -49,7 +50,8 @@ class PyAV(Reader):
             VideoError: if nothing can be decoded.
         """
         keyframes = self.options.strategy == "keyframes"
-        with Decoder(video.path, keyframes=keyframes, threads=self.options.threads) as decoder:
+        latest = video.duration + 1  # later timestamps are not believed
+        with Decoder(video.path, keyframes=keyframes, threads=self.options.threads, latest=latest) as decoder:
             yield from walk(decoder, video, wanted)
 
     def audio(self, video: Video, rate: int, start: float = 0.0) -> Iterator[Chunk]:

@@ -28,11 +28,12 @@ class Decoder:
     """Gives the frames of a file in order of time; a `with` block closes it.
 
     Frames without a timestamp follow the one before at the stream's average rate. Frames whose time does not rise are
-    dropped. Damaged packets are passed over.
+    dropped, and those later than `latest` seconds, whose timestamps must be damaged. Damaged packets are passed over.
     """
 
-    def __init__(self, path: Path, *, keyframes: bool = False, threads: int = 0) -> None:
+    def __init__(self, path: Path, *, keyframes: bool = False, threads: int = 0, latest: float = float("inf")) -> None:
         self.path = path
+        self.latest = latest
         self.keyframes = keyframes
         self.threads = threads
         self.read_to = -1.0  # time of the last packet that was read; the decoder lags behind it
@@ -153,7 +154,7 @@ class Decoder:
                 else:
                     since += 1
                     time = anchor + float(since * self._step)
-                if time > last and first is not None and time >= first:
+                if last < time <= self.latest and first is not None and time >= first:
                     last = time
                     yield Decoded(time, frame)
 

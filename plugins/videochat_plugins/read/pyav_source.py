@@ -31,6 +31,8 @@ FORMATS = (
 _FAULTS = 32  # faults in a row that the demuxer may report before the rest of the file is given up
 _LOOK = 64  # packets in which the first of each stream is looked for
 
+PIXELS = 2**26  # the most that a picture may have: a small file can hold a huge one, which costs its size many times
+
 
 class Clock(NamedTuple):
     """Turns a stream's timestamps into seconds of media time and back, in whole numbers until the last step."""
@@ -125,7 +127,7 @@ def open_source(path: Path) -> Source:
     """
     import av
 
-    _check(path)
+    check_file(path)
     try:
         source = _opened(path)
         if cast("int | None", source.container.start_time) is not None:
@@ -147,9 +149,9 @@ def open_subtitles(path: Path) -> Source:
     """
     import av
 
-    if path.suffix not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         return open_source(path)
-    _check(path)
+    check_file(path)
     try:
         return Source(path, _container(path, "srt,webvtt"), Fraction(0), None, None)
     except av.error.FFmpegError:
@@ -159,7 +161,7 @@ def open_subtitles(path: Path) -> Source:
 def _container(path: Path, formats: str) -> "InputContainer":
     import av
 
-    options = {"protocol_whitelist": "file", "format_whitelist": formats}
+    options = {"protocol_whitelist": "file", "format_whitelist": formats, "max_pixels": str(PIXELS)}
     return av.open(f"file:{path.absolute()}", metadata_errors="replace", options=options)
 
 
@@ -169,6 +171,8 @@ def _opened(path: Path) -> Source:
     if pictures is None and sound is None:
         container.close()
         raise VideoError(f"{path}: holds neither pictures nor sound that can be decoded")
+    if pictures is not None:
+        pictures.codec_context.options = {"max_pixels": str(PIXELS)}
     return Source(path, container, _offset(container), pictures, sound)
 
 
@@ -185,7 +189,12 @@ def frame_rate(stream: "VideoStream") -> Fraction | None:
     return next((rate for rate in rates if rate is not None and Fraction(1, 3600) <= rate <= 1000), None)
 
 
-def _check(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Make sure that there is a file with something in it that may be read.
+
+    Raises:
+        VideoError: if there is not.
+    """
     try:
         size = path.stat().st_size
         if path.is_dir():

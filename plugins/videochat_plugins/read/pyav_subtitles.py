@@ -9,8 +9,11 @@ from videochat.record import fold
 from videochat.sidecar import TEXT_CODECS
 from videochat_plugins.read.pyav_source import open_subtitles
 
-# FFmpeg turns every kind of subtitle into ASS: styles stand in braces, `\\N` and `\\h` are a line's end and a space.
-_STYLE = re.compile(r"\{[^}]*\}|\\[Nnh]")
+# FFmpeg turns every kind of subtitle into lines of ASS: eight fields and the words, in which braces hold styles, `\N`,
+# `\n` and `\h` are a line's end and a space, and a brace and a backslash of the words themselves are written as here.
+_OWN = {"\\{{}": "{", "\\\u2060": "\\"}
+_MARK = re.compile("|".join([*map(re.escape, _OWN), r"\\[Nnh]", r"\{[^{}]*\}"]))
+_DRAWING = re.compile(r"\{[^{}]*\\p[1-9]")  # what follows are not words but the outline of a shape
 
 
 def cues(path: Path) -> Iterator[Cue]:
@@ -30,22 +33,35 @@ def _read(path: Path) -> Iterator[Cue]:
         if not able:
             return
         clock = source.clock(able[0])
+        context = able[0].codec_context
+        context.options = {"sub_charenc_mode": "ignore"}  # else words that are not UTF-8 would be an error
         for packet in source.packets(able[0]):
             if packet.pts is None:
                 continue
             try:
-                lines = [line.dialogue for line in packet.decode() if hasattr(line, "dialogue")]
+                lines = [line.ass for line in packet.decode() if hasattr(line, "ass")]
             except av.error.FFmpegError:
                 continue
-            text = fold(" ".join(map(_words, lines)))
+            text = fold(" ".join(_words(line, styled=context.name in ("ass", "ssa")) for line in lines))
             start, end = (clock.seconds(packet.pts + after) for after in (0, packet.duration or 0))
             if text and end >= 0:
                 yield Cue(max(0.0, start), max(0.0, start, end), text)
 
 
-def _words(dialogue: bytes) -> str:
+def _words(line: bytes, styled: bool) -> str:
+    """Return the words of a line of ASS; `styled` says that it was one in the file too, not SubRip or the like."""
+    words = line.split(b",", 8)[-1]
     try:
-        text = dialogue.decode()
+        text = words.decode()
     except UnicodeDecodeError:
-        text = dialogue.decode("cp1252", "replace")  # in which most old subtitle files are written
-    return _STYLE.sub(" ", text)
+        text = words.decode("cp1252", "replace")  # in which most old subtitle files are written
+
+    def plain(mark: re.Match[str]) -> str:
+        found = mark[0]
+        if found in _OWN:
+            return _OWN[found]
+        if found.startswith("{"):
+            return "" if styled or found.startswith("{\\") else found
+        return " " if styled or found != "\\n" else found
+
+    return "" if styled and _DRAWING.search(text) else _MARK.sub(plain, text)
