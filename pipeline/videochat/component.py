@@ -135,7 +135,7 @@ class Perceiver(Component):
     stage = "perceive"
     batch: int = 1  # windows that it likes to get at once
     space: str = ""  # the id of the LLM that its embeddings are for, if it makes any
-    yields: bool = False  # whether it leaves its work to subtitles, where the video has some and the stack reads them
+    yields: bool = False  # whether it leaves its work to subtitles, where there are some; may be set in __init__
     options: Options
 
     @property

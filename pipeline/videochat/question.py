@@ -26,7 +26,13 @@ class Question:
     side: str = ""  # "before" "after" "during": where the answer lies from the event in `anchor`
     anchor: "Question | None" = None  # the event that it names: "after the cut", "while the text is shown"
     refers: bool = False  # whether that event is the answer before: "after that", "next"
+    negated: bool = False  # whether it asks for what is not so: "what does not move?"
     follows: bool = False  # whether it is understood only after the question before: "and the blue one?"
+
+    @property
+    def placed(self) -> bool:
+        """Whether it names a place in the picture: "on the left", "in the top corner"."""
+        return bool(say.PLACES & set(self.words))
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -66,6 +72,7 @@ class Question:
             order=self.order or ("" if self.side or self.spans else earlier.order),
             side=self.side or earlier.side,
             anchor=self.anchor if self.side else earlier.anchor,
+            negated=self.negated or earlier.negated,
         )
 
 
@@ -89,6 +96,12 @@ def _read(text: str, found: Sequence[Token], duration: float | None, whole: bool
     if whole and not side and not spans and goes_on(words, [i for i in rest if i not in names]):
         side, refers = "after", True
 
+    negated = (
+        any(  # but not "whether or not", "if not", and a "no" that is said first
+            found[i].negates and i and words[i - 1] not in ("or", "if") for i in rest if i not in names
+        )
+        or (words[:1] != ["no"] and found[:1] != [] and found[0].negates)
+    )
     form = form_of(words, rest, names)
     content = content_of(words, rest, names, form)
     topics, colours, directions = set(content.topics), content.colours, content.directions
@@ -109,5 +122,5 @@ def _read(text: str, found: Sequence[Token], duration: float | None, whole: bool
         follows = follows or bool(topics & {"direction", "movement", "speed", "colour"}) or form in ("when", "duration")
     return Question(
         text, form, frozenset(topics), content.words, colours, directions, spans, content.order, content.nth,
-        side, anchor, refers, follows,
+        side, anchor, refers, negated, follows,
     )  # fmt: skip

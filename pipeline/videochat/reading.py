@@ -103,6 +103,9 @@ def content_of(words: Sequence[str], rest: Sequence[int], names: frozenset[int],
     colours: list[str] = []
     directions: list[str] = []
     order, nth = "", 1
+    if form == "describe":
+        length = _length(words)
+        rest = [i for i in rest if i not in length]
     stems = {stem(words[i]) for i in rest}
     for i in rest:
         word, root = words[i], stem(words[i])
@@ -128,12 +131,13 @@ def content_of(words: Sequence[str], rest: Sequence[int], names: frozenset[int],
             found |= _saying(word, before, stems)
         elif word in say.TOWARDS or (word == "way" and before in ("which", "what", "that")):
             found.add("direction")
-        elif way := _direction(words, i):
+        elif way := _direction(words, i, bool(stems & say.TOPICS["movement"])):
             (directions if way in say.WAYS else named).append(way)
         elif root in say.COLOURS:
             colours.append(say.COLOURS[root])
         topics |= found
         known = found or root in say.STOP or root in say.COLOURS or word in say.DIRECTIONS or word in say.TOWARDS
+        known = known or f"{word} side" in named or (root in say.PLACE_WORDS and bool(say.PLACES & set(named)))
         if root in say.SHAPES or root in say.CAMERA_MOVES or not known:
             named.append(root)
     if "where" in words and "movement" in topics:
@@ -150,16 +154,38 @@ def _saying(word: str, before: str, stems: set[str]) -> set[str]:
     return {"speech"} if word == "said" or stems & say.SPEAKERS else {"saying"}
 
 
-def _direction(words: Sequence[str], i: int) -> str:
+def _length(words: Sequence[str]) -> frozenset[int]:
+    """Return the indices of "in one sentence", "in a few words": how long the answer is to be."""
+    for i, word in enumerate(words):
+        for stop in range(i + 2, min(i + 5, len(words))):
+            if word == "in" and words[stop] in say.LENGTHS and "the" not in words[i:stop]:
+                return frozenset(range(i, stop + 1))
+    return frozenset()
+
+
+def _place(words: Sequence[str], i: int, moving: bool) -> bool:
+    """Return whether a side named at token i is a place in the picture, not a way to go."""
+    before, after = (words[i - 1] if i else ""), (words[i + 1] if i + 1 < len(words) else "")
+    of = [word for word in words[i + 1 : i + 5] if word not in ("the", "hand", "side")]
+    if moving and i > 1 and words[i - 2] in ("to", "toward", "towards") and before == "the":
+        return of[:1] == ["of"] and of[1:2] != [] and of[1] not in say.SCREEN  # "to the left of the square"
+    if before == "the" and i > 1 and words[i - 2] in ("on", "at", "in", "from"):
+        return True
+    thing = before == "the" and (stem(after) in say.TOPICS["thing"] or stem(after) in say.COLOURS)
+    return after == "of" or bool({before, after} & say.PLACE_WORDS) or thing
+
+
+def _direction(words: Sequence[str], i: int, moving: bool) -> str:
     """Return the way that a word names, or "left side" for a place, or nothing."""
     word, before = words[i], (words[i - 1] if i else "")
     after = words[i + 1] if i + 1 < len(words) else ""
     if word == "still":  # not as in "is it still visible"
         return word if before in say.STANDS or after in say.AT_REST or not after.isalpha() else ""
+    if word in say.SIDES_OF and _place(words, i, moving):
+        return f"{word} side"
     if word not in say.DIRECTIONS or before in say.NO_WAY or after in ("after", "before"):
         return ""
-    place = before == "the" and i > 1 and words[i - 2] in ("on", "at", "in", "from")
-    return f"{word} side" if place else say.DIRECTIONS[word]
+    return say.DIRECTIONS[word]
 
 
 def _unique(items: Sequence[str]) -> tuple[str, ...]:

@@ -32,6 +32,11 @@ WAYS = frozenset(DIRECTIONS.values())
 NO_WAY = frozenset(
     {"from", "show", "shows", "come", "comes", "pops", "right"}
 )  # as written: "left" after them is no way
+SIDES_OF = _written("left right top bottom")  # as written: a place by itself or with one of the next
+PLACE_WORDS = _written("corner side half edge top bottom upper lower hand")
+PLACES = frozenset(side + " side" for side in SIDES_OF)  # the words that stand for a place in a question
+SCREEN = _written("screen frame picture image video view")
+LENGTHS = _written("sentence sentences word words line lines paragraph paragraphs")  # "in one sentence"
 CAMERA_MOVES = _stems("pan tilt zoom shake shaky")
 SHAPES = _stems(  # they tell a thing's form, which no record may know
     "ball square circle box disc disk dot blob triangle rectangle block shape bar cube sphere star ring"
@@ -39,7 +44,7 @@ SHAPES = _stems(  # they tell a thing's form, which no record may know
 TOPICS = {
     "text": _stems(
         "text write word letter lettering sign title subtitle label banner poster headline inscription spell "
-        "print digit number sentence phrase ocr read"
+        "print digit number phrase ocr read"
     ),
     "speech": _stems("speak hear talk voice utter conversation dialogue narrator narrate narration speaker transcript"),
     "movement": _stems(
@@ -79,7 +84,7 @@ STOP = _stems(
     "after before afterwards later earlier earliest latest order long part whole entire overall mainly mostly "
     "main around describe description summary summarize summarise overview count often duration length still up "
     "down left right side keep stay remain hold content contain thing object item element same other another "
-    "together own per else happening"
+    "together own per else happening sentence"
 )
 WH = _written("what which who whom whose how where why when")  # as written, as are all below
 AUX = _written("is are was were am do does did can could has have had will would should may might")

@@ -17,9 +17,10 @@ _SAME = {  # forms that no ending tells
     "color": "colour", "colored": "colour", "coloured": "colour", "gray": "grey",
     "wrote": "writ", "written": "writ", "writing": "writ", "said": "say", "spoke": "speak", "spoken": "speak",
     "speech": "speak", "heard": "hear", "told": "tell", "shown": "show", "seen": "see", "saw": "see", "went": "go",
-    "gone": "go", "goes": "go", "going": "go", "came": "come", "began": "begin", "begun": "begin", "fell": "fall",
+    "gone": "go", "goes": "go", "going": "go", "came": "com", "began": "begin", "begun": "begin", "fell": "fall",
     "people": "person", "men": "man", "women": "woman", "children": "child",
 }  # fmt: skip
+_NOT = frozenset({"not", "no", "never", "cannot", "nothing", "nobody", "none", "without"})
 _VOWEL = re.compile(r"[aeiouy]")
 
 
@@ -34,6 +35,12 @@ class Token(NamedTuple):
         """The word in lower case, without what follows its apostrophe: what's -> what, isn't -> is."""
         word = self.text.lower().replace("’", "'")
         return word[: -len("n't")] if word.endswith("n't") else word.partition("'")[0]
+
+    @property
+    def negates(self) -> bool:
+        """Whether it turns what is said into its opposite: not, never, isn't."""
+        word = self.text.lower().replace("’", "'")
+        return word.endswith("n't") or word in _NOT
 
 
 def tokens(text: str) -> Sequence[Token]:

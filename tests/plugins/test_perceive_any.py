@@ -1,5 +1,6 @@
 """What holds for every perceiver that is installed: it is a pure function of one window."""
 
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 
@@ -9,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import BLUE, DARK, GREEN, RED, disc, perceiver, plain, square, windows
+from speech import RATE, noise, silence, speech, tone
 
-from videochat import Frame, Record, UnavailableError, Window
+from videochat import Cue, Frame, Record, UnavailableError, Window
 from videochat.registry import registry
 
 SECONDS = 4.0
@@ -39,8 +41,30 @@ def scene(time: float) -> np.ndarray:
 
 
 @cache
+def sound() -> np.ndarray:
+    """A second each of silence, of somebody speaking, of a tone and of noise."""
+    return np.concatenate([silence(1), speech()[round(0.85 * RATE) : round(1.85 * RATE)], tone(1), noise(1)])
+
+
+CUES = (Cue(0.5, 2.5, "Mind the gap."), Cue(0.7, 0.7, "[music]"), Cue(3.0, 9.0, "Stand clear."))
+
+
+@cache
 def seen(name: str) -> tuple[Window, ...]:
-    return tuple(windows(scene, perceiver(name), SECONDS))
+    """The windows with the pictures, the sound and the subtitles that the perceiver asks for."""
+    sampling = perceiver(name).sampling()
+    found = windows(scene, perceiver(name), SECONDS)
+    if sampling.audio_rate:
+        assert sampling.audio_rate == RATE
+        starts = [round(max(0.0, window.start - sampling.lead) * RATE) for window in found]
+        found = [
+            replace(window, audio=sound()[start : round(window.end * RATE)].copy(), rate=RATE)
+            for window, start in zip(found, starts, strict=True)
+        ]
+    if sampling.subtitles:
+        said = [tuple(cue for cue in CUES if window.start <= cue.start < window.end) for window in found]
+        found = [replace(window, cues=cues) for window, cues in zip(found, said, strict=True)]
+    return tuple(found)
 
 
 @cache
@@ -60,6 +84,10 @@ def test_any_subset_order_or_batching_gives_the_same_records(
         batch = order[first:last]
         found = [tuple(records) for records in perceiver(name).perceive([seen(name)[i] for i in batch])]
         assert found == [alone(name)[i] for i in batch]
+
+
+def test_there_is_something_to_say(name: str) -> None:
+    assert any(alone(name))
 
 
 def test_records_keep_their_kind_and_their_window(name: str) -> None:
@@ -91,8 +119,11 @@ def test_frames_that_are_held_longer_than_the_window_are_no_fault(name: str, shi
     assert all(record.kind in perceiver(name).emits for record in records)
 
 
-def test_the_frames_are_left_as_they_were(name: str) -> None:
-    before = [frame.image.copy() for window in seen(name) for frame in window.frames]
+def test_pictures_and_sound_are_left_as_they_were(name: str) -> None:
+    def held() -> list[np.ndarray]:
+        pictures = [frame.image for window in seen(name) for frame in window.frames]
+        return pictures + [window.audio for window in seen(name) if window.audio is not None]
+
+    before = [array.copy() for array in held()]
     list(perceiver(name).perceive(seen(name)))
-    after = [frame.image for window in seen(name) for frame in window.frames]
-    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(before, held(), strict=True))

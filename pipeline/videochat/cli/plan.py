@@ -69,6 +69,8 @@ def _row(task: "Task") -> list[object]:
         sees.append(f"{rate} at {sampling.side or 'full'} px")
     if sampling.audio_rate:
         sees.append(f"sound at {sampling.audio_rate} Hz")
+    if sampling.subtitles:
+        sees.append("subtitles")
     over = sampling.over if isinstance(sampling.over, str) else f"{sampling.over:g} s"
     missing = len(task.missing)
     seen = f"{', '.join(sees) or 'nothing'} a {over}"

@@ -8,7 +8,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from videochat import Component, Record, Refiner, hookimpl
-from videochat_plugins.refine.tracks import Look, Motion, Region, Text, Track
+from videochat_plugins.refine.tracks import Look, Motion, Region, Sound, Text, Track, Voice
 
 
 class Join(Refiner):
@@ -21,12 +21,11 @@ class Join(Refiner):
     - Region: like colours where the thing must have moved to. `box` is that of the first sight; meta has `path`,
       [[start, end, direction], ...] in seconds, `direction`, the one it kept longest, and `speed`, the mean in pixels a
       second. No region goes on across a cut: the time in meta["cut"] of a motion record or meta["since"] of a region.
-    - Look and motion: neighbours within a shot that say the same.
+    - Look and motion: neighbours within a shot that say the same; voice and sound: neighbours, whatever the picture.
 
     What it cannot know: whether what comes back after `gap` seconds is what went; whether two things of one colour that
     meet have passed each other or turned back; whether a text that changes by a letter is another or a misreading.
     """
-
 
     class Options(Refiner.Options):
         """When two records are of one thing."""
@@ -41,7 +40,7 @@ class Join(Refiner):
         """How far from where it is expected a region may be, in lengths of its box's diagonal."""
 
     options: Options
-    kinds: ClassVar[tuple[type[Track], ...]] = (Text, Region, Look, Motion)
+    kinds: ClassVar[tuple[type[Track], ...]] = (Text, Region, Look, Motion, Voice, Sound)
 
     @property
     def reads(self) -> Collection[str]:

@@ -242,3 +242,40 @@ class Motion(Track):
             return math.inf
         close = a.get("camera") == b.get("camera") and abs(number(a.get("moving")) - number(b.get("moving"))) < 0.1
         return 0.0 if record.text == self.first.text or (close and "camera" in a) else math.inf
+
+
+class Heard(Track):
+    """Something that is heard, as long as it stays the same; the picture's cuts do not part it."""
+
+    counted = False
+
+    def closed(self, now: float) -> bool:
+        """Return whether the next would leave a gap."""
+        return now > self.end + 1e-6
+
+    def ends_at(self, cut: float) -> bool:
+        """Return False: sound goes on through a cut."""
+        return False
+
+    def cost(self, record: Record) -> float:
+        """Compare the words."""
+        return 0.0 if record.text == self.first.text and record.start <= self.end + 1e-6 else math.inf
+
+
+class Voice(Heard):
+    """A voice: a window's edge may have parted it."""
+
+    kind = "voice"
+
+
+class Sound(Heard):
+    """How loud it is."""
+
+    kind = "sound"
+
+    def cost(self, record: Record) -> float:
+        """Compare the words, or the loudness: where neither is silent or clipped, a few decibels are no change."""
+        a, b = self.first, record
+        apart = abs(number(a.meta.get("loudness")) - number(b.meta.get("loudness")))
+        close = apart < 6 and {a.text, b.text} <= {"quiet", "normal", "loud"} and b.start <= self.end + 1e-6
+        return 0.0 if close else super().cost(record)
