@@ -107,8 +107,10 @@ class Checker:
             except Exception as error:  # a stranger's plugin may raise anything
                 self.add(("perceive", name), str(error) if isinstance(error, ValueError) else repr(error))
                 continue
-            if sampling.audio_rate and isinstance(sampling.over, float | int) and sampling.over > AUDIO_LIMIT:
-                self.add(("perceive", name, "over"), f"a window holds at most {AUDIO_LIMIT:g} s of sound: lower it")
+            seconds = 0.0 if isinstance(sampling.over, str) else sampling.over + sampling.lead
+            if sampling.audio_rate and seconds > AUDIO_LIMIT:
+                words = f"a window holds at most {AUDIO_LIMIT:g} s of sound, {sampling.lead:g} s of lead included"
+                self.add(("perceive", name, "over"), f"{words}: lower it")
 
     def reach(self, perceivers: Mapping[str, Perceiver], model: LLM, template: Template) -> None:
         """Check that what is perceived can reach the model, and that the model takes it."""

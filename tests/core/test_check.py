@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, SecretStr
 
 import videochat
 from videochat import (
+from videochat.cache import identity
     LLM,
     Component,
     Frames,
@@ -301,6 +302,6 @@ def test_a_secret_is_in_nothing_that_a_stack_shows(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(Picky, "space", "")
     stack = videochat.load(str(tmp_path / "s.yaml"))
     shown = [stack.filled(), stack, vars(stack), stack.llm.options, stack.spec]
-    shown += [videochat.cache.identity(component) for _, component in stack.components()]
+    shown += [identity(component) for _, component in stack.components()]
     assert "sk-" not in " ".join(map(repr, shown)) + " ".join(map(str, shown))
     assert not isinstance(stack.filled()["llm"].get("key"), BaseModel | SecretStr)

@@ -24,7 +24,7 @@ def voiced(sound: Samples, over: float | None = None, **options: object) -> np.n
 
 def test_the_example_has_a_voice_from_where_it_speaks() -> None:
     found = hear(speech(), "voice")
-    assert {(record.kind, record.text) for record in found} == {("voice", "voice")}
+    assert {(record.kind, record.text) for record in found} == {("voice", "somebody speaks")}
     # The words begin a while after the recording of them does.
     assert TRUTH["start"] < found[0].start < TRUTH["start"] + 0.6
     assert found[-1].end > 10.5

@@ -10,6 +10,7 @@ from videochat import Component, Perceiver, Pool, Record, Sampling, Weights, Win
 from videochat_plugins.perceive import voice_activity
 from videochat_plugins.perceive.voice_activity import RATE, STEP, Limits, clean, spans
 
+SPOKEN = "somebody speaks"
 _LEAD = 1.0  # seconds that the network hears before a window, so that speech there is no surprise to it
 
 
@@ -80,7 +81,7 @@ class Voice(Perceiver):
         times = (found + zero).round(3).clip(window.start, window.end)
         steps = ((times - zero) * RATE / STEP).round().astype(int)
         return [
-            Record("voice", start, end, "voice", round(float(np.mean(probability[low : max(high, low + 1)])), 3))
+            Record("voice", start, end, SPOKEN, round(float(np.mean(probability[low : max(high, low + 1)])), 3))
             for (start, end), (low, high) in zip(times.tolist(), steps.tolist(), strict=True)
             if end > start
         ]
