@@ -11,7 +11,6 @@ from pydantic import BaseModel, Field, SecretStr
 
 import videochat
 from videochat import (
-from videochat.cache import identity
     LLM,
     Component,
     Frames,
@@ -28,6 +27,7 @@ from videochat.cache import identity
     Window,
     hookimpl,
 )
+from videochat.cache import identity
 from videochat.places import own
 from videochat.prompt import Part
 from videochat.registry import registry
