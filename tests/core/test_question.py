@@ -61,6 +61,58 @@ def test_a_question_is_read(text: str, wanted: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "negated"),
+    [
+        ("Does the red thing not move?", True),
+        ("Doesn't the red thing move?", True),
+        ("What doesn’t move?", True),
+        ("What never moves?", True),
+        ("Is there no text?", True),
+        ("Isn't it dark", True),
+        ("Does it move or not?", False),
+        ("No, what is shown next?", False),
+        ('When is "do not enter" shown?', False),
+        ("When is NOT shown?", False),
+        ("Does it move?", False),
+    ],
+)
+def test_a_negation_is_seen(text: str, negated: bool) -> None:
+    assert read(text).negated is negated
+
+
+def test_a_negation_stays_with_its_clause_and_its_follow_up() -> None:
+    found = read("What is shown while the ball is not moving?")
+    assert found.anchor is not None
+    assert (found.negated, found.anchor.negated) == (False, True)
+    assert read("and the blue one?").following(read("Which red things do not move?")).negated
+
+
+@pytest.mark.parametrize(
+    ("text", "placed", "directions"),
+    [
+        ("Is the red ball to the left of the blue square?", True, ()),
+        ("What is in the top left corner?", True, ()),
+        ("What is in the right half?", True, ()),
+        ("what is on the left", True, ()),
+        ("Is the left ball red?", True, ()),
+        ("Does it move to the left of the square?", True, ()),
+        ("Does it move to the left of the screen?", False, ("left",)),
+        ("Does it move to the left?", False, ("left",)),
+        ("What moves left?", False, ("left",)),
+    ],
+)
+def test_a_place_is_told_from_a_way(text: str, placed: bool, directions: tuple[str, ...]) -> None:
+    found = read(text)
+    assert (found.placed, found.directions) == (placed, directions)
+
+
+@pytest.mark.parametrize("length", ["in one sentence", "in two short sentences", "in a few words", "in 20 words"])
+def test_how_long_an_answer_is_to_be_is_no_topic(length: str) -> None:
+    found = read(f"Summarise the video {length}.")
+    assert (found.form, found.topics, found.words) == ("describe", frozenset(), ())
+
+
+@pytest.mark.parametrize(
     ("text", "kinds"),
     [
         ("what is written on screen", {"text"}),

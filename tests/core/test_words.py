@@ -51,3 +51,16 @@ def test_cutting_takes_linear_time(piece: str) -> None:
     began = time.perf_counter()
     tokens(piece * 100_000)
     assert time.perf_counter() - began < 5
+
+
+@pytest.mark.parametrize(("one", "other"), [("came", "come"), ("came", "comes"), ("coming", "came")])
+def test_forms_of_come_are_one(one: str, other: str) -> None:
+    assert stem(one) == stem(other)
+
+
+@pytest.mark.parametrize(
+    ("word", "negates"),
+    [("not", True), ("Isn't", True), ("don’t", True), ("NEVER", True), ("it's", False), ("ant", False)],
+)
+def test_a_negating_word_is_known(word: str, negates: bool) -> None:
+    assert tokens(word)[0].negates is negates

@@ -15,6 +15,7 @@ from videochat_plugins.llm.pictures import camera, colour, light
 from videochat_plugins.llm.selection import CUT, Found, find, in_shot
 
 EVENTS = ("summary", "action", "caption", "text", "speech", "region")  # the kinds that tell what happens, best first
+MOVING = frozenset({"movement", "direction", "speed"})
 SPOKEN_OR_WRITTEN = frozenset({"text", "speech", "saying"})
 _TIE = 0.05  # seconds; what begins within so little begins together
 _TOLD = 6  # quotes told of in one sentence
@@ -32,11 +33,19 @@ def answer(question: Question, evidence: Evidence, earlier: Sequence[Record] = (
     """
     if question.form == "why" or ("text" in question.topics and "colour" in terms(question.text)):
         return None  # no record tells a reason, nor the colour of letters
+    if question.placed and not question.topics & (SPOKEN_OR_WRITTEN | {"direction"}):
+        return None  # no record tells on which side of what a thing is
+    if question.negated or (question.anchor and question.anchor.negated):
+        return _unmoving(question, evidence, earlier)
     if not question.anchor and (told := _cuts(question, evidence)):
         return told
     if question.form == "duration" and not (question.topics or question.words or question.colours):
         return _whole(evidence)
+    if told := _against_cut(question, evidence):
+        return told
     asked = question = in_shot(question, evidence)
+    if question.order in ("fastest", "slowest"):  # what is fastest is told with its colour
+        asked = question = replace(question, topics=question.topics - {"colour"})
     if question.topics & {"camera", "colour"}:  # the answer says yes or no to a move or a colour of the whole picture
         asked = replace(asked, words=tuple(word for word in asked.words if word not in CAMERA_MOVES))
     if "camera" in question.topics:
@@ -46,7 +55,8 @@ def answer(question: Question, evidence: Evidence, earlier: Sequence[Record] = (
     found = find(asked, evidence, earlier)
     if not found.records:
         return _otherwise(asked, evidence) if question.form == "yes-no" else None
-    unsure = question.form == "yes-no" and not set(found.unnamed) <= SHAPES
+    shaped = set(found.unnamed) <= SHAPES and (not found.unnamed or question.topics & MOVING)  # "does the ball move?"
+    unsure = question.form == "yes-no" and not shaped
     told = _tell(replace(question, form="") if unsure else question, evidence, found)
     if told is None:
         return None
@@ -56,6 +66,15 @@ def answer(question: Question, evidence: Evidence, earlier: Sequence[Record] = (
     inside = "".join(f" ({note})" for note in notes)
     lead = f"not told{inside}; the closest:" if unsure else f"{told.lead}{inside}"
     return replace(told, lead=lead, boxes="where" in question.text.lower())
+
+
+def _unmoving(question: Question, evidence: Evidence, earlier: Sequence[Record]) -> Answer | None:
+    """Answer "what does not move?" by what stands still; no other negation is understood."""
+    simple = not (question.form or question.directions or question.words or question.order or question.anchor)
+    if not simple or not question.topics <= {"movement", "thing"} or "movement" not in question.topics:
+        return None
+    resting = replace(evidence, records=tuple(record for record in evidence.records if _rests(record)))
+    return answer(replace(question, directions=("still",), negated=False), resting, earlier)
 
 
 def _tell(question: Question, evidence: Evidence, found: Found) -> Answer | None:
@@ -68,7 +87,7 @@ def _tell(question: Question, evidence: Evidence, found: Found) -> Answer | None
         return light(question, evidence, found.records)
     if "colour" in topics:
         return colour(question, evidence, found.records)
-    if topics & {"direction", "movement", "speed", "thing"} and kinds <= {"region", "motion", "tag"}:
+    if topics & (MOVING | {"thing"}) and kinds <= {"region", "motion", "tag"}:
         tags = [record for record in found.records if record.kind == "tag"]
         return moves(question, evidence, found.records, found.window) or (
             Answer.of("the tags:", tags) if tags else None
@@ -157,6 +176,28 @@ def _cuts(question: Question, evidence: Evidence) -> Answer | None:
     at = ", ".join(stamp(time, evidence.hours) for time in times[:_OVERVIEW])
     n = f"{len(times)} cut{'s' if len(times) > 1 else ''}, {len(times) + 1} shots"
     return Answer.of(f"{'yes, ' if question.form == 'yes-no' else ''}{n}, cut at about {at}.", around)
+
+
+def _against_cut(question: Question, evidence: Evidence) -> Answer | None:
+    """Tell whether a cut or something else is first or last, where that is asked."""
+    named = CUT & set(question.words)
+    others = replace(question, words=tuple(word for word in question.words if word not in named), order="", form="")
+    if not named or question.order not in ("first", "last") or question.anchor or "or" not in terms(question.text):
+        return None
+    times = cuts(evidence.records)
+    listed = quotes(find(others, evidence).records) if others.topics or others.words or others.colours else []
+    if not times or not listed:
+        return None
+    at = 0 if question.order == "first" else -1
+    time, quote = times[at], listed[at]
+    cut = f"the cut at about {stamp(time, evidence.hours)}"
+    if abs(time - quote.span.start) <= _TIE:
+        lead = f"together: {cut} and {_told(evidence, [quote])}."
+    elif (time < quote.span.start) == (question.order == "first"):
+        lead = f"{ordinal(question)} is {cut}, and not {_told(evidence, [quote])}."
+    else:
+        lead = f"{ordinal(question)} is {_told(evidence, [quote])}, and not {cut}."
+    return Answer.of(lead, quote.records)
 
 
 def _whole(evidence: Evidence) -> Answer | None:

@@ -16,6 +16,8 @@ from videochat.words import terms
 
 SLACK = 0.5  # seconds that a perceiver may place a change too early or too late
 GAP = 1.5  # seconds; tracks begin at most so long after a cut
+IN_PLACE = "in its place"  # the state of a thing that stirs without leaving
+_KEPT = 0.2  # of a path's time: a shorter stretch is a jitter of the track, which a record's text leaves out too
 CHANGE = 0.35  # how far two looks lie apart on the two sides of a cut, 0 to 1
 
 
@@ -130,12 +132,24 @@ def colours_of(record: Record) -> frozenset[str]:
 
 
 def stretches_of(record: Record) -> tuple[Stretch, ...]:
-    """Return how a region moves over its time: its path, or its one direction, or the direction that its text names."""
+    """Return how a region moves over its time: its path, or its one direction, or the direction that its text names.
+
+    Of a path the short stretches are left out, as they are in the text of a joined region.
+    """
+    direction = record.meta.get("direction")
     path = record.meta.get("path")
     found = [_stretch(part) for part in path] if isinstance(path, list | tuple) else []
-    if parts := [part for part in found if part is not None]:
-        return tuple(parts)
-    direction = record.meta.get("direction")
+    parts = [part for part in found if part is not None]
+    total = sum(part.end - part.start for part in parts)
+    long = [part for part in parts if part.end - part.start >= _KEPT * total]
+    if isinstance(direction, str) and direction not in {part.direction for part in long}:
+        long = [part for part in parts if part.direction == direction]
+    if long and any(part.direction != "still" for part in long):
+        return tuple(long)
+    if IN_PLACE in record.text:
+        return (Stretch(record.start, record.end, IN_PLACE),)
+    if long:
+        return tuple(long)
     if not isinstance(direction, str):
         named = [DIRECTIONS[word] for word in record.text.lower().split() if word in DIRECTIONS]
         moves = {"moving", "moves", "standing", "stands"} & set(record.text.lower().split())
@@ -189,15 +203,20 @@ def ordinal(question: Question) -> str:
     return f"the {names[min(question.nth, len(names)) - 1]}"
 
 
+def known_cuts(records: Sequence[Record]) -> list[float]:
+    """Return the times in seconds of the cuts that records name, in order."""
+    named = {record.start for record in records if record.kind == "cut" or "cut" in record.meta}
+    return sorted(time for time in named if time > 0)
+
+
 def cuts(records: Sequence[Record]) -> list[float]:
     """Return the times in seconds at which the picture seems to be cut, in order.
 
     A record that names a cut decides. Else a cut is where the look changes at once, best where no track lives on
     through that time; where no look changes, it is where all tracks end and others begin.
     """
-    named = {record.start for record in records if record.kind == "cut" or "cut" in record.meta}
-    if late := sorted(time for time in named if time > SLACK):
-        return late
+    if known := known_cuts(records):
+        return known
     breaks = _breaks([record for record in records if record.kind == "region"])
     changes = _changes([record for record in records if record.kind == "look"])
     return [time for time in breaks if any(abs(time - change) <= GAP for change in changes)] or changes or breaks

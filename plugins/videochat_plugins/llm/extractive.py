@@ -9,7 +9,7 @@ from videochat.budget import estimate
 from videochat.prompt import Part
 from videochat_plugins.llm.talk import asked, follow, videos
 
-NOTHING = "The provided video does not present such information"  # the paper's sentence, Table 2
+NOTHING = "The provided video does not present such information"  # the paper's sentence, Table 6
 LEAD = "From the records (no language model): "
 WINDOW = 10**9  # tokens: it reads records, not a prompt
 

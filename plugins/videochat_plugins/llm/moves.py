@@ -1,13 +1,18 @@
 """Answers about things that move: how many, which way, when, which first, how fast."""
 
 import math
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Sequence
+from itertools import accumulate
 
-from videochat import Record, Span
+from videochat import Box, Record, Span
 from videochat.question import Question
-from videochat_plugins.llm.evidence import Answer, Evidence, Stretch, Thing, ordinal, things
+from videochat.words import terms
+from videochat_plugins.llm.evidence import SLACK, Answer, Evidence, Stretch, Thing, known_cuts, ordinal, things
 
 _TOLD = 6  # things told of in one sentence; the quotes have the others
+_BRIEF = 1.05  # seconds; what is followed for less may be a piece of a larger thing
 _TIE = 0.05  # seconds; what begins within so little begins together
 
 Moving = tuple[Thing, tuple[Stretch, ...]]  # a thing, and the stretches that are asked for
@@ -41,14 +46,15 @@ def moves(question: Question, evidence: Evidence, records: Sequence[Record], win
         none = f"0 things {verb}" if question.form == "count" else f"{'no, ' if question.form else ''}none {verb}s"
         return _answer(f"{none}{_ways(question.directions)}: {_phrases(evidence, others)}.", others)
     chosen.sort(key=lambda item: (_start(item), item[0].name))
+    chosen, pieced = _whole(chosen, known_cuts(evidence.records)) if moving else (chosen, False)
     if question.order in ("fastest", "slowest") or "speed" in question.topics:
         return _speed(question, chosen)
     if question.order:
-        chosen = _nth(question, chosen)
+        chosen = nth(question, chosen)
         return _answer(f"{ordinal(question)}: {_phrases(evidence, chosen)}.", chosen) if chosen else None
     told = _phrases(evidence, chosen)
     if question.form == "count":
-        told = f"{_count(len(chosen), moving)}{_ways(question.directions)}: {told}{_again(chosen)}"
+        told = f"{_number(question, chosen, moving, pieced)}: {told}{'' if pieced else _again(chosen)}"
     elif question.form == "yes-no":
         told = f"yes, {told}"
     return _answer(f"{told}.", chosen)
@@ -67,7 +73,43 @@ def _start(item: Moving) -> float:
     return parts[0].start if parts else thing.records[0].start
 
 
-def _nth(question: Question, chosen: Sequence[Moving]) -> list[Moving]:
+def _whole(chosen: Sequence[Moving], cut_at: Sequence[float]) -> tuple[list[Moving], bool]:
+    """Return the things without short pieces of larger ones, and whether a thing may be among them in pieces."""
+    shots: defaultdict[int, list[Thing]] = defaultdict(list)
+    for thing, _ in chosen:
+        shots[_shot(thing, cut_at)].append(thing)
+    kept = [item for item in chosen if not any(_piece_of(item[0], other) for other in shots[_shot(item[0], cut_at)])]
+    return kept, len(kept) < len(chosen) or (len(kept) > 1 and any(_seconds(thing) <= _BRIEF for thing, _ in kept))
+
+
+def _shot(thing: Thing, cut_at: Sequence[float]) -> int:
+    return bisect_right(cut_at, (thing.records[0].start + thing.records[-1].end) / 2)
+
+
+def _piece_of(one: Thing, other: Thing) -> bool:
+    """Return whether a thing is seen for a moment, beside or on a larger one that was seen then."""
+    first, second = one.records[0], other.records[0]
+    if _seconds(one) > _BRIEF or first.box is None or second.box is None or _area(first.box) >= _area(second.box):
+        return False
+    margin = max(first.box.x2 - first.box.x1, first.box.y2 - first.box.y1) / 2
+    apart = max(
+        first.box.x1 - second.box.x2,
+        second.box.x1 - first.box.x2,
+        first.box.y1 - second.box.y2,
+        second.box.y1 - first.box.y2,
+    )
+    return apart <= margin and max(first.start, second.start) <= min(one.records[-1].end, other.records[-1].end) + SLACK
+
+
+def _area(box: Box) -> float:
+    return (box.x2 - box.x1) * (box.y2 - box.y1)
+
+
+def _seconds(thing: Thing) -> float:
+    return thing.records[-1].end - thing.records[0].start
+
+
+def nth(question: Question, chosen: Sequence[Moving]) -> list[Moving]:
     """Return the first, second ... or last to begin, with those that begin together with it."""
     starts = sorted(map(_start, chosen), reverse=question.order == "last")
     if question.nth > len(starts):
@@ -81,12 +123,32 @@ def _speed(question: Question, chosen: Sequence[Moving]) -> Answer | None:
         speeds = [speed for record in thing.records if isinstance(speed := record.meta.get("speed"), int | float)]
         if speeds:
             known.append((float(max(speeds)), thing))
-    known.sort(key=lambda item: item[0], reverse=question.order != "slowest")
+    slow = question.order == "slowest" or "slower" in terms(question.text)
+    known.sort(key=lambda item: item[0], reverse=not slow)
     if question.order in ("fastest", "slowest"):
         known = known[:1]
     told = "; ".join(f"{thing.name}: {speed:.0f} pixels/s" for speed, thing in known)
-    lead = f"the {question.order}: {told}." if question.order else f"{told}."
+    which = f"the {question.order}: " if question.order else ""
+    if len(known) > 1:
+        which = "slowest first: " if slow else "fastest first: "
+    lead = f"{which}{told}."
     return Answer.of(lead, [record for _, thing in known for record in thing.records])
+
+
+def _number(question: Question, chosen: Sequence[Moving], moving: bool, pieced: bool) -> str:
+    """Return how many things there are, or where they are seen in pieces how many there are at the most at once."""
+    ways = _ways(question.directions)
+    if not pieced:
+        return f"{_count(len(chosen), moving)}{ways}"
+    tracks = f"{len(chosen)} track{'s' if len(chosen) > 1 else ''}"
+    return f"at most {_count(_at_once(chosen), moving)}{ways} at once; {tracks}, one thing may count several times"
+
+
+def _at_once(chosen: Sequence[Moving]) -> int:
+    """Return how many of the things are followed at one time, at the most."""
+    begins = [(thing.records[0].start, 1) for thing, _ in chosen]
+    ends = [(max(record.end for record in thing.records), -1) for thing, _ in chosen]
+    return max(accumulate(step for _, step in sorted(begins + ends)), default=0)
 
 
 def _count(n: int, moving: bool) -> str:
@@ -114,7 +176,9 @@ def _again(chosen: Sequence[Moving]) -> str:
     for thing, _ in sorted(chosen, key=lambda item: item[0].records[0].start):
         twice = twice or thing.records[0].start >= ended.get(thing.name, math.inf)
         ended[thing.name] = min(thing.records[-1].end, ended.get(thing.name, math.inf))
-    return " (one that was lost and seen again counts again)" if twice else ""
+    if not twice:
+        return ""
+    return f" (at most {_at_once(chosen)} at once; one that was lost and seen again counts again)"
 
 
 def _answer(lead: str, chosen: Sequence[Moving]) -> Answer | None:

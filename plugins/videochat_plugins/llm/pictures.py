@@ -7,7 +7,18 @@ from videochat import Record
 from videochat.question import Question
 from videochat.vocabulary import CAMERA_MOVES
 from videochat.words import stem, terms
-from videochat_plugins.llm.evidence import Answer, Evidence, Stretch, colours_of, joined, shares_of, things, words_of
+from videochat_plugins.llm.evidence import (
+    Answer,
+    Evidence,
+    Stretch,
+    colours_of,
+    joined,
+    ordinal,
+    shares_of,
+    things,
+    words_of,
+)
+from videochat_plugins.llm.moves import nth
 
 DARK, BRIGHT = 0.35, 0.65  # mean brightness below and above which a picture is called so, where its text does not say
 _LIGHT = {  # stem asked: the state it asks for
@@ -40,6 +51,12 @@ def light(question: Question, evidence: Evidence, records: Sequence[Record]) -> 
     """Tell how bright or sharp the picture is, and whether it is as asked."""
     looks = [record for record in records if record.kind == "look"]
     asked = [_LIGHT[word] for word in terms(question.text) if word in _LIGHT]
+    if len(set(asked)) > 1 and "or" in terms(question.text):  # "is it dark or bright?"
+        which = [
+            (record, " and ".join([state for state in _light(record) if state in asked] or _light(record)))
+            for record in looks
+        ]
+        return Answer.of(f"the picture is {_states(evidence, which)}.", looks)
     hits = [record for record in looks if asked and asked[0] in _light(record)]
     states = [(record, " and ".join(_light(record))) for record in looks]
     if question.form in ("yes-no", "when"):
@@ -53,12 +70,17 @@ def colour(question: Question, evidence: Evidence, records: Sequence[Record]) ->
     """Tell the colours of the things asked for, or of the picture as a whole."""
     regions = [record for record in records if record.kind == "region"]
     if regions and (question.topics & {"thing", "movement", "speed", "direction"} or question.words):
+        followed = things(regions)
+        what = "the things asked for"
+        if question.order in ("first", "last"):
+            followed = [thing for thing, _ in nth(question, [(thing, thing.stretches) for thing in followed])]
+            what = ordinal(question)
         lead = "; ".join(
             f"{' and '.join(sorted(colours_of(thing.records[0]))) or 'no colour named'}"
             f" ({evidence.stamp(thing.records[0].start, thing.records[-1].end)})"
-            for thing in things(regions)
+            for thing in followed
         )
-        return Answer.of(f"the things asked for: {lead}.", regions)
+        return Answer.of(f"{what}: {lead}.", [record for thing in followed for record in thing.records])
     looks = [record for record in records if record.kind == "look"]
     total: defaultdict[str, float] = defaultdict(float)
     seconds = sum(look.end - look.start for look in looks) or 1.0

@@ -15,7 +15,7 @@ from videochat_plugins.llm.evidence import SLACK, Evidence, colours_of, cuts, qu
 
 CUT = frozenset({"cut", "shot", "transition"})  # stems
 _SHOT = frozenset({"shot", "scen"})
-_BEGINS = frozenset({"appear", "begin", "start", "come", "enter"})
+_BEGINS = frozenset({"appear", "begin", "start", "com", "enter"})
 _NEAR = 0.6  # a record this much less apt than the best is still quoted
 _OPEN = Span(-math.inf, math.inf)
 
