@@ -13,7 +13,7 @@ from videochat import Chunk, Video
 from videochat_plugins.read.ffmpeg_file import File
 from videochat_plugins.read.ffmpeg_process import Process
 from videochat_plugins.read.ffmpeg_program import command, opened, written
-from videochat_plugins.read.ffmpeg_sound import Decoded, Samples, laid
+from videochat_plugins.read.sound import Decoded, Samples, laid
 
 _RUN_UP = 0.25  # seconds decoded before the start, since codecs lean on what came before
 _HELD = 4 << 20  # bytes of sound that wait to be taken

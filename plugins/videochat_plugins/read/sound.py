@@ -73,7 +73,7 @@ def _resampled(
     if native == rate:
         yield from pieces
         return
-    resampler = _mono(rate)
+    resampler = mono(rate)
     at, quiet = 0, 0
     for number, piece in enumerate(_gathered(pieces, native)):
         samples = piece.samples
@@ -81,10 +81,10 @@ def _resampled(
             begin = piece.at // meet * meet
             samples = np.concatenate([np.zeros(piece.at - begin, np.float32), samples])
             at, quiet = begin * rate // native, -(-piece.at * rate // native)
-        for out in _converted(resampler, _frame(samples, native)):
+        for out in converted(resampler, _frame(samples, native)):
             yield Piece(max(at, quiet), out[max(0, quiet - at) :])
             at += len(out)
-    for out in _converted(resampler, None):
+    for out in converted(resampler, None):
         yield Piece(max(at, quiet), out[max(0, quiet - at) :])
         at += len(out)
 
@@ -127,10 +127,12 @@ def _on_grid(decoded: Decoded, native: int, begin: int, duration: float) -> Iter
         due += len(samples)
 
 
-def _mono(rate: int) -> "AudioResampler":
+def mono(rate: int) -> "AudioResampler":
+    """Return what brings sound to one channel of floats at `rate` Hz."""
     from av.audio.resampler import AudioResampler
 
-    return AudioResampler(format="flt", layout="mono", rate=rate)
+    # rematrix_maxval makes one channel the mean of two: their sum, the default for floats, would leave the range.
+    return AudioResampler(format="flt", layout="mono", rate=rate, options={"rematrix_maxval": "1"})
 
 
 def _frame(samples: Samples, rate: int) -> "AudioFrame":
@@ -141,7 +143,7 @@ def _frame(samples: Samples, rate: int) -> "AudioFrame":
     return frame
 
 
-def _converted(resampler: "AudioResampler", frame: "AudioFrame | None") -> list[Samples]:
+def converted(resampler: "AudioResampler", frame: "AudioFrame | None") -> list[Samples]:
     """Return what a resampler gives for a frame, or at the end for None."""
     if frame is not None:
         frame.pts = None  # or the resampler would follow timestamps that have been seen to already
