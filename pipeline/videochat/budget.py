@@ -4,12 +4,14 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from videochat.prompt import Line
-from videochat.question import Question
 from videochat.record import Record
 from videochat.words import stem, terms
+
+if TYPE_CHECKING:
+    from videochat.question import Question
 
 MERGED, NOT_ASKED, LOW_SCORE, TIME_STEP, TOO_LONG = (
     "merged with an equal neighbour",
@@ -61,7 +63,7 @@ def fit(
     render: Callable[[Sequence[Record]], Sequence[Line]],
     count: Callable[[Sequence[Line]], int],
     room: int,
-    question: Question | None = None,
+    question: "Question | None" = None,
 ) -> Fit:
     """Return as much of the records as the room holds.
 
@@ -156,7 +158,7 @@ def _written(
     return Fit(lines, count(lines), tuple(records))
 
 
-def _relevance(record: Record, question: Question | None) -> int:
+def _relevance(record: Record, question: "Question | None") -> int:
     """Return how much of what the question asks for a record has: its time counts most, then kind and words."""
     if question is None:
         return 0

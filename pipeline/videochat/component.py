@@ -39,7 +39,7 @@ class Component(ABC):
     class Options(BaseModel):
         """The options of a component; a subclass adds its own."""
 
-        model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, defer_build=True)
+        model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     stage: ClassVar[str] = ""
     extra: ClassVar[str] = ""  # the pip extra that it needs

@@ -3,6 +3,7 @@
 from typing import Any
 
 from videochat.component import STAGES
+from videochat.optiondocs import options_schema
 from videochat.registry import registry
 
 # What a stack that extends another says of a plugin that is there already.
@@ -43,7 +44,8 @@ def _forms(stage: str, defs: dict[str, Any]) -> list[dict[str, Any]]:
     forms = []
     for name in registry().names(stage):
         prefix = f"{stage}.{name}."
-        options = registry().find(stage, name).cls.Options.model_json_schema(ref_template=f"#/$defs/{prefix}{{model}}")
+        cls = registry().find(stage, name).cls
+        options = options_schema(cls.Options, ref_template=f"#/$defs/{prefix}{{model}}")
         defs.update({prefix + model: schema for model, schema in options.pop("$defs", {}).items()})
         properties = {"use": {"const": name}, **options.get("properties", {})}
         required = ["use", *options.get("required", ())]

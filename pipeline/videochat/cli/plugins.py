@@ -19,6 +19,7 @@ def plugins(
 ) -> None:
     """List what is installed and what can run here, or one plugin's options."""
     from videochat.component import STAGES
+    from videochat.optiondocs import options_schema
 
     known = sorted(registry().entries.values(), key=lambda e: (list(STAGES).index(e.stage), e.name))
     if name is None:
@@ -28,7 +29,7 @@ def plugins(
     if not chosen:
         raise StackError(f"no plugin is called {name!r}{near(name, {entry.name for entry in known})}")
     if as_json:
-        show(json.dumps([{**_facts(entry), "options": entry.cls.Options.model_json_schema()} for entry in chosen]))
+        show(json.dumps([{**_facts(entry), "options": options_schema(entry.cls.Options)} for entry in chosen]))
         return
     for entry in chosen:
         _one(entry)
@@ -45,12 +46,15 @@ def _list(known: list[Entry], as_json: bool) -> None:
 
 
 def _one(entry: Entry) -> None:
+    from videochat.optiondocs import option_docs
+
     show(f"{entry.stage} {entry.name}   ({entry.package})")
     show(inspect.getdoc(entry.cls) or "")
     if lack := _lack(entry):
         show(f"\ncannot run here: {lack}")
+    docs = option_docs(entry.cls.Options)
     rows = [
-        (option, _type(field.annotation), "required" if field.is_required() else repr(field.default), field.description)
+        (option, _type(field.annotation), "required" if field.is_required() else repr(field.default), docs[option])
         for option, field in entry.cls.Options.model_fields.items()
     ]
     show()

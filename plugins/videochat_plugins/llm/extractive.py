@@ -7,7 +7,6 @@ from pydantic import Field
 from videochat import LLM, Component, Generation, Line, Message, Record, Reply, Text, hookimpl
 from videochat.budget import estimate
 from videochat.prompt import Part
-from videochat_plugins.llm.talk import asked, follow, videos
 
 NOTHING = "The provided video does not present such information"  # the paper's sentence, Table 6
 LEAD = "From the records (no language model): "
@@ -48,6 +47,8 @@ class Extractive(LLM):
 
     def _compose(self, messages: Sequence[Message]) -> list[Line]:
         """Return the answer's lines with the records that each rests on."""
+        from videochat_plugins.llm.talk import asked, follow, videos
+
         questions = asked(messages)
         told = [(video, found) for video in videos(messages) if (found := follow(questions, video)) is not None]
         if not told:
