@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from openai_server import Server, Step, closed_port, error, event, raw, serving, stream
-from videochat import Generation, LLMError, Message, Pool, Text, UnavailableError
+from videochat import Generation, LLMError, Message, Text, UnavailableError
 from videochat_plugins.llm.openai import OpenAI
 from videochat_plugins.llm.openai_client import connect, key_for
 
@@ -39,7 +39,7 @@ def answer(model: OpenAI) -> str:
 def test_what_the_environment_holds_never_goes_to_another_host() -> None:
     with serving(stream("x")) as server:
         model = build(server)
-        model.load(Pool())
+        model.check()
         assert answer(model) == "x"
         headers = server.requests[0].headers
     assert AMBIENT not in str(headers)
@@ -90,22 +90,22 @@ def test_the_host_that_a_secret_would_go_to_is_declared(url: str, key: str | Non
 def test_a_missing_key_is_found_when_loading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(UnavailableError, match=r"set the environment variable OPENAI_API_KEY or llm\.api_key"):
-        OpenAI().load(Pool())
+        OpenAI().check()
     with pytest.raises(UnavailableError, match="MY_KEY"):
-        build(OWN, api_key="${MY_KEY}").load(Pool())
+        build(OWN, api_key="${MY_KEY}").check()
 
 
 @pytest.mark.parametrize("key", ["sk-two words-0123456789", "sk-line\nbreak-0123456789", "sk-ключ-0123456789"])
 def test_a_key_that_is_none_is_refused_unseen(key: str) -> None:
     with pytest.raises(UnavailableError, match=r"llm\.api_key") as caught:
-        build(OWN, api_key=key).load(Pool())
+        build(OWN, api_key=key).check()
     assert "0123456789" not in str(caught.value)
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openai", None)
     with pytest.raises(UnavailableError, match=r"pip install 'videochat\[openai\]'"):
-        OpenAI().load(Pool())
+        OpenAI().check()
 
 
 ECHO = f"Incorrect API key provided: {KEY}; Bearer {KEY}; sk-partly-0123456**"
@@ -185,7 +185,7 @@ def test_a_wrong_address_is_refused_without_repeating_it(url: str) -> None:
 def test_a_right_address_is_taken(url: str) -> None:
     model = build(url, api_key=KEY)
     assert model.options.base_url == url.rstrip("/")
-    model.load(Pool())
+    model.check()
 
 
 def test_this_machine_is_asked_past_any_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,18 +2,17 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from videochat import Chunk, Component, Frame, Reader, Video, Want, hookimpl
 from videochat.component import FASTER_ONLY
-from videochat_plugins.read.ffmpeg_audio import chunks
-from videochat_plugins.read.ffmpeg_file import File
-from videochat_plugins.read.ffmpeg_frames import Walk
-from videochat_plugins.read.ffmpeg_program import require_program
-from videochat_plugins.read.pyav_source import check_file
 
+if TYPE_CHECKING:
+    from videochat_plugins.read.ffmpeg_file import File
+
+# Its parts are imported where they are used: every start of the program loads this module, few use this reader.
 _KEPT = 4  # files that are remembered
 
 
@@ -54,6 +53,8 @@ class FFmpeg(Reader):
         Raises:
             UnavailableError: if one is not.
         """
+        from videochat_plugins.read.ffmpeg_program import require_program
+
         require_program()
 
     def probe(self, path: Path) -> Video:
@@ -74,6 +75,8 @@ class FFmpeg(Reader):
             VideoError: if nothing can be decoded, or the program crashes, fails or hangs.
             UnavailableError: if there is no program to read it with.
         """
+        from videochat_plugins.read.ffmpeg_frames import Walk
+
         walk = Walk(self._file(video.path), video, self.options.strategy == "keyframes", self.options.threads)
         return walk.frames(wanted)
 
@@ -86,10 +89,15 @@ class FFmpeg(Reader):
             VideoError: if the file cannot be opened, or the program crashes, fails or hangs.
             UnavailableError: if there is no program to read it with.
         """
+        from videochat_plugins.read.ffmpeg_audio import chunks
+
         return chunks(self._file(video.path), video, rate, start)
 
-    def _file(self, path: Path) -> File:
+    def _file(self, path: Path) -> "File":
         """Return what is known of a file, as long as it is the same."""
+        from videochat_plugins.read.ffmpeg_file import File
+        from videochat_plugins.read.pyav_source import check_file
+
         check_file(path)
         facts = path.stat()
         key = path.absolute(), facts.st_size, facts.st_mtime_ns
