@@ -34,6 +34,12 @@ def test_it_is_registered() -> None:
     assert registry().find("read", "ffmpeg").cls is FFmpeg
 
 
+def test_subtitles_beside_a_video(tmp_path: Path) -> None:
+    file = tmp_path / "clip.srt"
+    file.write_text("1\n00:00:01,000 --> 00:00:02,500\n<i>Hello</i> there\n\n")
+    assert list(FFmpeg().subtitles(file)) == [(1.0, 2.5, "Hello there")]
+
+
 def test_names_that_mean_something_to_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = (
         "-i.mp4",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from videochat import Chunk, Component, Frame, Reader, Video, Want, hookimpl
+from videochat import Chunk, Component, Cue, Frame, Reader, Video, Want, hookimpl
 from videochat.component import FASTER_ONLY
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ class FFmpeg(Reader):
     or that of the package imageio-ffmpeg. The price: before the first frame, the whole file is read once without
     decoding, and starting a program takes some hundredths of a second.
 
-    What it cannot do: read subtitles, undo mirroring, follow playlists or addresses, read devices, undo HDR, or read
-    files under copy protection. An average frame rate that is not steady is known to two decimals.
+    What it cannot do: read subtitles but in this process, as `pyav` does, undo mirroring, follow playlists or
+    addresses, read devices, undo HDR, or read files under copy protection. An average frame rate that is not steady is
+    known to two decimals.
     """
 
     class Options(Reader.Options):
@@ -92,6 +93,16 @@ class FFmpeg(Reader):
         from videochat_plugins.read.ffmpeg_audio import chunks
 
         return chunks(self._file(video.path), video, rate, start)
+
+    def subtitles(self, path: Path) -> Iterator[Cue]:
+        """Yield the text subtitles in a video or a .srt or .vtt file, in order of time; read in this process.
+
+        Raises:
+            VideoError: if the file cannot be read.
+        """
+        from videochat_plugins.read.pyav_subtitles import cues
+
+        return cues(path)
 
     def _file(self, path: Path) -> "File":
         """Return what is known of a file, as long as it is the same."""
