@@ -11,16 +11,8 @@ from videochat.registry import registry
 
 def missing(cls: type[Component]) -> str:
     """Return the one sentence that says what a component class lacks here and how to get it, or nothing."""
-    if not cls.extra:
-        return ""
-    package = registry().package_of(cls)
-    extra = re.sub(r"[-_.]+", "[-_.]+", cls.extra)  # metadata may write it with another of these
-    wanted = [line for line in requires(package) or () if re.search(rf"extra\s*==\s*['\"]{extra}['\"]", line)]
-    absent = [name for line in wanted if (found := re.match(r"[\w.-]+", line)) and not _installed(name := found[0])]
-    if not absent:
-        return ""
-    use = registry().name_of(cls)
-    return f'{use} needs {", ".join(absent)}: pip install "{package}[{cls.extra}]"'
+    what = _absent(cls)
+    return f"{registry().name_of(cls)} needs {what}" if what else ""
 
 
 def require(components: Collection[Component]) -> None:
@@ -29,11 +21,28 @@ def require(components: Collection[Component]) -> None:
     Raises:
         UnavailableError: naming each extra that is missing and the pip command that gets it.
     """
-    sentences = dict.fromkeys(sentence for component in components if (sentence := missing(type(component))))
-    if sentences:
+    lacking: dict[str, list[str]] = {}  # what is to be had, and who needs it: one sentence for all of them
+    for cls in dict.fromkeys(map(type, components)):
+        if what := _absent(cls):
+            lacking.setdefault(what, []).append(registry().name_of(cls))
+    if lacking:
+        sentences = (f"{', '.join(uses)} need{'s' * (len(uses) == 1)} {what}" for what, uses in lacking.items())
         raise UnavailableError("\n".join(sentences))
     for component in components:
         component.check()
+
+
+def _absent(cls: type[Component]) -> str:
+    """Return the packages of its extra that a component class lacks here and the command that gets them, or nothing."""
+    if not cls.extra:
+        return ""
+    package = registry().package_of(cls)
+    extra = re.sub(r"[-_.]+", "[-_.]+", cls.extra)  # metadata may write it with another of these
+    wanted = [line for line in requires(package) or () if re.search(rf"extra\s*==\s*['\"]{extra}['\"]", line)]
+    absent = [name for line in wanted if (found := re.match(r"[\w.-]+", line)) and not _installed(name := found[0])]
+    if not absent:
+        return ""
+    return f'{", ".join(absent)}: pip install "{package}[{cls.extra}]"'
 
 
 def _installed(name: str) -> bool:
