@@ -38,6 +38,11 @@ class Task:
         """The windows that the cache does not hold."""
         return [span for span in self.spans if span not in self.store]
 
+    @property
+    def cached(self) -> int:
+        """How many windows the cache holds."""
+        return len(self.spans) - len(self.missing)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
@@ -92,7 +97,7 @@ class Plan:
                 "name": task.name,
                 "use": identity(task.perceiver)["use"],
                 "windows": len(task.spans),
-                "cached": len(task.spans) - len(task.missing),
+                "cached": task.cached,
                 "sampling": asdict(task.sampling),
             }
             for task in self.tasks

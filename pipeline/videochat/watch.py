@@ -59,7 +59,7 @@ def watch(
             if known_segments(stack, plan.video) is None:  # another process may have been here
                 _segment(stack, plan.video)
         plan = make_plan(stack, path, start, end)
-    ledger = {task.name: Cost(task.name, cached=len(task.spans) - len(task.missing)) for task in plan.tasks}
+    ledger = {task.name: Cost(task.name, cached=task.cached) for task in plan.tasks}
     faults: list[Fault] = []
     blind: list[Span] = []
     # Two alike share their windows: the first does the work.
@@ -67,7 +67,7 @@ def watch(
     with _locked({folder: Event("perceive", task.name) for folder, task in first.items() if task.missing}):
         for task in plan.tasks:
             task.store.refresh()  # another process may have been here while this one waited
-            ledger[task.name].cached = len(task.spans) - len(task.missing)
+            ledger[task.name].cached = task.cached
         groups = plan.groups(_memory(stack.pool))
         for i, group in enumerate(groups, start=1):
             _run(plan, [task for task in group if first[task.store.folder] is task], ledger, faults, blind)
@@ -78,7 +78,7 @@ def watch(
     for task in plan.tasks:
         if (twin := first[task.store.folder]) is not task:
             task.store.refresh()
-            ledger[task.name].cached = len(task.spans) - len(task.missing)
+            ledger[task.name].cached = task.cached
             faults += [replace(fault, source=task.name) for fault in faults if fault.source == twin.name]
     faults.extend(_blind_stretches(blind))
     costs = list(ledger.values())

@@ -72,6 +72,5 @@ def _row(task: "Task") -> list[object]:
     if sampling.subtitles:
         sees.append("subtitles")
     over = sampling.over if isinstance(sampling.over, str) else f"{sampling.over:g} s"
-    missing = len(task.missing)
     seen = f"{', '.join(sees) or 'nothing'} a {over}"
-    return [task.name, identity(task.perceiver)["use"], seen, len(task.spans), len(task.spans) - missing, missing]
+    return [task.name, identity(task.perceiver)["use"], seen, len(task.spans), task.cached, len(task.missing)]

@@ -19,9 +19,8 @@ from videochat_plugins.read.ffmpeg_index import (
 from videochat_plugins.read.ffmpeg_process import Process
 from videochat_plugins.read.ffmpeg_program import command, opened, written
 from videochat_plugins.read.pyav_picture import Turn, rotation_of, shown_size
+from videochat_plugins.read.pyav_source import STATES_DURATION
 
-# Kinds of file whose headers state durations. FFmpeg guesses those of the others, from the bit rate or their tail.
-_STATES_DURATION = {"mov", "matroska", "avi", "wav", "w64", "flac", "ogg", "flv", "asf", "mxf", "nut", "caf", "aiff"}
 _TAIL = 5.0  # seconds at the end in which the last packets are looked for
 _ROUNDED = 0.0051  # that a number may be off which is printed in hundredths
 # Bare streams of pictures, without timestamps.
@@ -154,7 +153,7 @@ class File:
     def duration(self) -> float:
         """Seconds: as the file states it where its kind does, else to the end of the last packet."""
         header, kind = self.header, self.header.formats[0]
-        states = kind in _STATES_DURATION and not (kind == "matroska" and self.offset)
+        states = kind in STATES_DURATION and not (kind == "matroska" and self.offset)
         if not states or not header.duration:
             return max(self.ends(self.packets), default=0.0)
         stated = header.duration + float(min(Fraction(0), header.start or Fraction(0)) if kind == "mov" else 0)

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 
 from videochat import Stream, Video, VideoError
 from videochat_plugins.read.pyav_picture import Turn, rotation_of, shown_size, turn_of
-from videochat_plugins.read.pyav_source import PIXELS, Source, frame_rate, is_video, open_source
+from videochat_plugins.read.pyav_source import PIXELS, STATES_DURATION, Source, frame_rate, is_video, open_source
 
 if TYPE_CHECKING:
     import av.stream
     from av.video.frame import VideoFrame
 
-# Kinds of file whose headers state durations. FFmpeg guesses those of the others, from the bit rate or their tail.
-_STATES_DURATION = {"mov", "matroska", "avi", "wav", "w64", "flac", "ogg", "flv", "asf", "mxf", "nut", "caf", "aiff"}
 _TRIES = 200  # packets in which a first frame is looked for
 _JUMP = 3600.0  # seconds that a timestamp may lie after all before it and be believed without witness
 _WITNESSES = 16  # packets beyond a jump that make it believed: one wild timestamp may be that of several
@@ -88,7 +86,7 @@ def _stated_duration(source: Source) -> float | None:
     """Return the duration in the headers, or None if they hold none that is to be relied on."""
     kinds = source.container.format.name.split(",")
     # Matroska counts from 0, not from the first frame: with an offset it depends on the writer what its duration means.
-    if kinds[0] not in _STATES_DURATION or (kinds[0] == "matroska" and source.offset):
+    if kinds[0] not in STATES_DURATION or (kinds[0] == "matroska" and source.offset):
         return None
     main = [stream for stream in (source.pictures, source.sound) if stream is not None]
     if kinds[0] in ("mov", "avi"):

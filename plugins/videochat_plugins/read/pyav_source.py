@@ -31,6 +31,10 @@ FORMATS = (
 _FAULTS = 32  # faults in a row that the demuxer may report before the rest of the file is given up
 _LOOK = 64  # packets in which the first of each stream is looked for
 
+# Kinds of file whose headers state durations. FFmpeg guesses those of the others, from the bit rate or their tail.
+STATES_DURATION = frozenset(
+    {"mov", "matroska", "avi", "wav", "w64", "flac", "ogg", "flv", "asf", "mxf", "nut", "caf", "aiff"}
+)
 PIXELS = 2**26  # the most that a picture may have: a small file can hold a huge one, which costs its size many times
 
 
