@@ -1,9 +1,12 @@
 """Every test has a cache and a config folder of its own."""
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when the library is first imported: no test asks a hub
 
 settings.register_profile("tests", deadline=None)  # a busy machine is no fault
 settings.load_profile("tests")

@@ -1,6 +1,7 @@
 """What was perceived, on disk: one folder for each video and each way of perceiving it.
 
     $VIDEOCHAT_CACHE/files/<path digest>.json            a file's hash, remembered by path, size and time of change
+    $VIDEOCHAT_CACHE/files/<key>.safetensors             arrays that a plugin needs for every video
     $VIDEOCHAT_CACHE/<video>/<key>/key.json              what the key stands for, for people
     $VIDEOCHAT_CACHE/<video>/<key>/records.jsonl         one line a window, appended as windows finish
     $VIDEOCHAT_CACHE/<video>/<key>/tokens-<n>.safetensors
@@ -14,13 +15,16 @@ import os
 import re
 import secrets
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
 import platformdirs
 
 from videochat.component import FASTER_ONLY, Component
 from videochat.errors import StackError
+from videochat.pool import Pool
 from videochat.registry import registry
 from videochat.secret import public
 
@@ -37,10 +41,15 @@ def digest(values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def identity(component: Component) -> dict[str, Any]:
-    """Return all that decides what a component makes of its input: name, version, filled options, weights."""
+def identity(component: Component, pool: Pool | None = None) -> dict[str, Any]:
+    """Return all that decides what a component makes of its input: name, version, filled options, weights.
+
+    With the pool that its models go to, also the precision that they run in.
+    """
     cls = type(component)
+    precision = "" if pool is None else component.precision(pool)
     return {
+        **({"precision": precision} if precision else {}),
         "use": registry().name_of(cls),
         "version": cls.version,
         "options": {key: value for key, value in public(component.options).items() if key not in _idle(cls)},
@@ -54,12 +63,12 @@ def _idle(cls: type[Component]) -> set[str]:
     return {name for name, field in fields if field.json_schema_extra == FASTER_ONLY}
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file so that no reader ever sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        part.write_text(text, encoding="utf-8")
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -85,6 +94,20 @@ def file_hash(path: Path) -> str:
         why = error.strerror or error
         raise StackError(f"the cache folder {root()} cannot be written to ({why}); set VIDEOCHAT_CACHE") from None
     return found
+
+
+def remembered(key: str, build: Callable[[], dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:
+    """Return named arrays that do not depend on the video, built once for each key, a digest."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file, save
+
+    file = root() / "files" / f"{key}.safetensors"
+    try:
+        return dict(load_file(file))
+    except (OSError, SafetensorError):  # not known yet, or damaged
+        built = build()
+        write_whole(file, save(built))
+        return built
 
 
 def clear() -> int:
@@ -114,8 +137,10 @@ def _videos() -> list[Path]:
 
 
 def _notes() -> list[Path]:
-    """Return the remembered hashes of files."""
-    return [path for path in (root() / "files").glob("*.json") if _DIGEST.fullmatch(path.stem)]
+    """Return what is remembered beside videos: hashes of files, arrays of plugins."""
+    kinds = (".json", ".safetensors")
+    files = (root() / "files").glob("*")
+    return [path for path in files if path.suffix in kinds and _DIGEST.fullmatch(path.stem)]
 
 
 def _is_key(path: Path) -> bool:

@@ -14,11 +14,13 @@ from videochat.budget import Fit, fit
 from videochat.clock import parse, span_stamp
 from videochat.context import Context
 from videochat.errors import LLMError, StackError, VideoChatError
-from videochat.extras import require
+from videochat.extras import prepare
 from videochat.fence import fence
-from videochat.prompt import Line, Message, Part, Reply, Text, Tokens, Usage
+from videochat.prompt import Frames, Line, Message, Part, Reply, Text, Tokens, Usage
 from videochat.question import Question
 from videochat.record import Record, fold
+from videochat.timing import in_words, step
+from videochat.window import Frame, Span, Want, sample_times
 
 if TYPE_CHECKING:
     from videochat.stack import Stack
@@ -92,7 +94,7 @@ class Chat:
     def __init__(self, stack: "Stack", contexts: Sequence[Context]) -> None:
         if not contexts:
             raise StackError("a chat needs at least one watched video")
-        require([stack.llm])
+        prepare([stack.llm])
         self.stack = stack
         self.contexts = tuple(contexts)
         self.history: list[tuple[str, str]] = []
@@ -101,7 +103,12 @@ class Chat:
         shown = stack.template.placeholders
         told = self.contexts if "textualizing_videos" in shown else ()
         self._whole = [self._lines(i, context.records) for i, context in enumerate(told)]
-        self._tokens = self._embeddings() if "video" in shown else None
+        self._seen = self._embeddings() or self._frames() if "video" in shown else None
+        segments = [span for context in self.contexts for span in context.segments]
+        self._steps: dict[str, Part] = {
+            "caption_step": Text(in_words(step(stack, ("caption",), segments)), "caption_step"),
+            "dense_step": Text(in_words(step(stack, ("region",), segments)), "dense_step"),
+        }
 
     def ask(self, question: str) -> Answer:
         """Start the answer to a question; it joins the history once it has been read to its end.
@@ -157,9 +164,10 @@ class Chat:
             "textualizing_videos": Text(
                 "\n" + fence(text) if self.stack.fence else text, "textualizing_videos", tuple(lines)
             ),
-            "video": self._tokens or Text("", "video"),
-            "times": Text(", ".join(f"{t:.1f}" for t in self._tokens.times) if self._tokens else "", "times"),
+            "video": self._seen or Text("", "video"),
+            "times": Text(", ".join(f"{t:.1f}" for t in self._seen.times) if self._seen else "", "times"),
             "question": Text(question, "question"),
+            **self._steps,
         }
 
     def _embeddings(self) -> Tokens | None:
@@ -168,6 +176,21 @@ class Chat:
             return None
         tokens = np.concatenate([np.asarray(record.tokens) for record in found])
         return Tokens(tokens, found[0].space, tuple(t for record in found for t in record.times))
+
+    def _frames(self) -> Frames | None:
+        """Return the frames that the language model wants to see itself, decoded once for the whole talk."""
+        sampling = self.stack.llm.sampling()
+        if sampling is None or not sampling.pictures:
+            return None
+        found: list[Frame] = []
+        for context in self.contexts:
+            start, end = context.span
+            last = end if context.at is None else min(end, context.at)
+            if context.video.has_pictures and start < last:
+                wants = (Want(time, sampling.side) for time in sample_times(Span(start, last), sampling))
+                frames = self.stack.reader.frames(context.video, wants)
+                found += [frame for frame in frames if context.at is None or frame.time <= context.at]
+        return Frames(tuple(found)) if found else None
 
     def _recent_turns(self, room: int) -> list[Message]:
         """Return the latest turns that fit in so many tokens: the oldest go first, the video never."""

@@ -44,6 +44,7 @@ class Component(ABC):
     stage: ClassVar[str] = ""
     extra: ClassVar[str] = ""  # the pip extra that it needs
     version: ClassVar[int] = 1  # raised when the output changes
+    notes: Sequence[str] = ()  # what happened in its work that the ledger should tell
     options: Options
 
     def __init__(self, options: Options | None = None) -> None:
@@ -54,11 +55,22 @@ class Component(ABC):
         """Return the model files that `load` will need, without loading them and without network."""
         return ()
 
+    def precision(self, pool: Pool) -> str:
+        """Return the kind of number that it would compute in on the pool's device, where it has a choice."""
+        return ""
+
     def check(self) -> None:  # noqa: B027 - most can run wherever their extra is
         """Make sure, without network and at once, that it can run here.
 
         Raises:
             UnavailableError: if something that it needs, such as a key, is missing.
+        """
+
+    def fetch(self) -> None:  # noqa: B027 - most need no download
+        """Download the model files that are not here; called before any video is read.
+
+        Raises:
+            UnavailableError: if they cannot be had.
         """
 
     def load(self, pool: Pool) -> None:  # noqa: B027 - nothing to load is the common case
@@ -134,6 +146,7 @@ class Perceiver(Component):
 
     stage = "perceive"
     batch: int = 1  # windows that it likes to get at once
+    device: str = "cpu"  # where it computes, once loaded: perceivers on one device take turns
     space: str = ""  # the id of the LLM that its embeddings are for, if it makes any
     yields: bool = False  # whether it leaves its work to subtitles, where there are some; may be set in __init__
     options: Options
@@ -231,6 +244,10 @@ class LLM(Component):
         Raises:
             LLMError: here or while the reply is read, if the model cannot answer.
         """
+
+    def sampling(self) -> Sampling | None:
+        """Return which frames of the whole video it wants to see, where a prompt places {video} and it takes Frames."""
+        return None
 
     def sends_secret_to(self) -> str | None:
         """Return the host that would be sent a secret from the options, if it is not the provider's own."""

@@ -43,6 +43,7 @@ class Cost:
     batches: int = 0
     tokens: int = 0  # rows of embeddings made
     bytes: int = 0  # of pictures and sound
+    notes: list[str] = field(default_factory=list)  # what else there is to tell: `out of memory: batch 16 to 8`
 
 
 class Stage(NamedTuple):
@@ -64,6 +65,7 @@ class Context:
     faults: tuple[Fault, ...] = ()
     ledger: tuple[Cost, ...] = ()
     stages: tuple[Stage, ...] = field(default=(), repr=False)  # as perceived, then after each refiner that worked
+    at: float | None = None  # seconds: nothing that ended later is known
 
     def lines(self, formatter: Formatter | None = None, records: Iterable[Record] | None = None) -> Iterator[Line]:
         """Yield the lines of the textualised video; of all records, or of some of them.

@@ -32,6 +32,18 @@ def require(components: Collection[Component]) -> None:
         component.check()
 
 
+def prepare(components: Collection[Component]) -> None:
+    """Make sure that all components can run here, and download the model files that are not here.
+
+    Raises:
+        UnavailableError: naming what is missing and how to get it.
+    """
+    require(components)
+    for component in components:
+        if not all(weights.here for weights in component.weights()):
+            component.fetch()
+
+
 def _absent(cls: type[Component]) -> str:
     """Return the packages of its extra that a component class lacks here and the command that gets them, or nothing."""
     if not cls.extra:

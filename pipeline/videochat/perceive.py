@@ -1,4 +1,7 @@
-"""Runs perceivers over windows as they are decoded: the decoder in one thread, the perceivers in another (Eq. 1)."""
+"""Runs perceivers over windows as they are decoded (Eq. 1): the decoder in one thread, and one more for each device.
+
+Perceivers on one device take turns: two at once would only wait for each other, and hold memory while they do.
+"""
 
 import queue
 import threading
@@ -51,7 +54,8 @@ def perceive(reader: Reader, video: Video, tasks: Sequence[Task]) -> Generator[R
         VideoError: if nothing can be decoded.
     """
     results: queue.Queue[Result | BaseException | None] = queue.Queue(maxsize=16)
-    work: queue.Queue[Batch | None] = queue.Queue(maxsize=2)
+    devices = {task.perceiver.device for task in tasks}
+    work: dict[str, queue.Queue[Batch | None]] = {device: queue.Queue(maxsize=2) for device in devices}
     stop = threading.Event()
 
     def put(line: "queue.Queue[T]", item: T) -> None:
@@ -74,20 +78,21 @@ def perceive(reader: Reader, video: Video, tasks: Sequence[Task]) -> Generator[R
                 batch.append(window)
                 if len(batch) >= task.perceiver.batch or sum(w.nbytes for w in batch) >= BATCH_LIMIT:
                     waiting[task.name] = []
-                    put(work, (task, batch))
+                    put(work[task.perceiver.device], (task, batch))
             for task in tasks:
                 if waiting[task.name]:
-                    put(work, (task, waiting[task.name]))
-            put(work, None)
+                    put(work[task.perceiver.device], (task, waiting[task.name]))
+            for line in work.values():
+                put(line, None)
         except _Stopped:
             pass
         except BaseException as error:  # goes to the caller's thread, which raises it there
             with suppress(_Stopped):
                 put(results, error)
 
-    def work_off() -> None:
+    def work_off(line: "queue.Queue[Batch | None]") -> None:
         try:
-            while not stop.is_set() and (batch := work.get()) is not None:
+            while not stop.is_set() and (batch := line.get()) is not None:
                 put(results, _perceive_batch(*batch))
             put(results, None)
         except _Stopped:
@@ -96,17 +101,24 @@ def perceive(reader: Reader, video: Video, tasks: Sequence[Task]) -> Generator[R
             with suppress(_Stopped):
                 put(results, error)
 
-    threads = [threading.Thread(target=run, daemon=True, name=run.__name__) for run in (decode, work_off)]
+    threads = [threading.Thread(target=decode, daemon=True, name="decode")]
+    threads += [threading.Thread(target=work_off, args=(work[name],), daemon=True, name=name) for name in devices]
+    at_work = len(devices)
     for thread in threads:
         thread.start()
     try:
-        while (result := results.get()) is not None:
+        while at_work:
+            result = results.get()
             if isinstance(result, BaseException):
                 raise result
-            yield result
+            if result is None:
+                at_work -= 1
+            else:
+                yield result
     finally:
         stop.set()
-        _empty(work)
+        for line in work.values():
+            _empty(line)
         for thread in threads:
             thread.join(timeout=10)
 

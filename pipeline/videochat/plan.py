@@ -1,6 +1,7 @@
 """What a stack would do to a video: windows, frames, cache hits, downloads. Nothing is loaded."""
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import ceil, floor
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from videochat.cache import digest, file_hash, identity, root
 from videochat.check import AUDIO_LIMIT
 from videochat.component import Perceiver, Weights
-from videochat.errors import PluginError, Problem, StackError, VideoChatError, VideoError
+from videochat.errors import PluginError, Problem, StackError, UnavailableError, VideoChatError, VideoError
 from videochat.extras import missing, require
 from videochat.sidecar import subtitle_file
 from videochat.spool import Windows
@@ -72,12 +73,24 @@ class Plan:
 
     @property
     def lacking(self) -> list[str]:
-        """What keeps the stack from running here: extras to install."""
-        parts = (type(component) for _, component in self.stack.components())
-        return list(dict.fromkeys(words for cls in parts if (words := missing(cls))))
+        """What keeps the stack from running here: extras to install, keys to set, checkpoints that are damaged."""
+        found: dict[str, None] = {}  # in order, each once
+        for place, component in self.stack.components():
+            if words := missing(type(component)):
+                found[words] = None
+            elif all(weights.here for weights in component.weights()):  # what is to be downloaded is told elsewhere
+                try:
+                    component.check()
+                except UnavailableError as error:
+                    found[f"{place}: {error}"] = None
+        return list(found)
 
     def groups(self, memory: int) -> list[list[Task]]:
-        """Return the tasks with missing windows, grouped so that each group's models fit in so many bytes together."""
+        """Return the tasks with missing windows in groups whose models are loaded together, one decode each.
+
+        The stack's `residency` says which: all in one, each alone, or as many as fit together in so many bytes.
+        """
+        memory = {"together": sys.maxsize, "one_at_a_time": 0}.get(self.stack.residency, memory)
         groups: list[list[Task]] = []
         held: dict[str, int] = {}  # bytes of the model files of the last group: those that two tasks share, once
         for task in (task for task in self.tasks if task.missing):
@@ -206,7 +219,7 @@ def _task(
     sampling = perceiver.sampling()
     about: dict[str, Any] = {
         "read": identity(stack.reader),
-        "perceive": identity(perceiver),
+        "perceive": identity(perceiver, stack.pool),
         "sampling": {key: value for key, value in asdict(sampling).items() if key != "over"},
     }
     if sampling.subtitles and video.subtitles is not None:

@@ -52,7 +52,13 @@ class Pool:
     def trim(self, keep: Collection[str] = ()) -> None:
         """Drop every model whose checkpoint is not among those that a later stage needs."""
         with self._lock:
+            before = len(self._models)
             self._models = {key: model for key, model in self._models.items() if key.checkpoint in keep}
+            freed = len(self._models) < before
+        if freed and self.device.startswith("cuda"):
+            import torch
+
+            torch.cuda.empty_cache()  # else this process keeps what it has freed
 
     def __len__(self) -> int:
         return len(self._models)

@@ -1,8 +1,8 @@
 """Prompts: messages made of parts, and the prompt files that place them.
 
-A prompt file is text with the placeholders `{textualizing_videos}`, `{video}`, `{times}` and `{question}`. Its first
-lines that begin with `#` are notes to people. The line that holds `{question}` and all after it are the user's message,
-all before it the system's.
+A prompt file is text with the placeholders `{textualizing_videos}`, `{video}`, `{times}` and `{question}`, and for how
+often the video was looked at, `{caption_step}` and `{dense_step}`. Its first lines that begin with `#` are notes to
+people. The line that holds `{question}` and all after it are the user's message, all before it the system's.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Literal, Self
 from videochat.record import Array, Record
 from videochat.window import Frame
 
-PLACEHOLDERS = ("textualizing_videos", "video", "times", "question")
+PLACEHOLDERS = ("textualizing_videos", "video", "times", "question", "caption_step", "dense_step")
 _PLACEHOLDER = re.compile(r"\{(" + "|".join(PLACEHOLDERS) + r")\}")
 
 
@@ -39,6 +39,11 @@ class Frames:
     """Pixels, for models that see."""
 
     frames: tuple[Frame, ...]
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """The frames' source times, seconds."""
+        return tuple(frame.time for frame in self.frames)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -46,7 +46,7 @@ def refine(plan: Plan, at: float | None, faults: list[Fault], ledger: list[Cost]
     for name, refiner in plan.stack.refiners.items():
         cost = Cost(name)
         ledger.append(cost)
-        next_key = digest([key, name, identity(refiner)])
+        next_key = digest([key, name, identity(refiner, plan.stack.pool)])
         file = folder / next_key / "records.jsonl"
         if file.exists():
             key, cost.cached = next_key, 1
@@ -63,6 +63,7 @@ def refine(plan: Plan, at: float | None, faults: list[Fault], ledger: list[Cost]
         except Exception as error:  # a stranger's plugin may raise anything
             faults.append(Fault.of(name, plan.span, error))
         finally:
+            cost.notes += refiner.notes
             refiner.close()
             cost.seconds, cost.windows = time.perf_counter() - began, 1
     return stages

@@ -63,7 +63,7 @@ def save(context: Context, folder: Path) -> None:
 def run_facts(context: Context) -> dict[str, Any]:
     """Return all that decided the result: versions, filled options, weights, the video's hash, faults."""
     stack, facts = context.stack, context.to_json()
-    parts = {place: identity(component) for place, component in stack.components()}
+    parts = {place: identity(component, stack.pool) for place, component in stack.components()}
     packages = {registry().package_of(type(component)) for _, component in stack.components()}
     return {
         "videochat": version("videochat"),

@@ -5,6 +5,7 @@ from typing import Any
 from videochat.component import STAGES
 from videochat.optiondocs import options_schema
 from videochat.registry import registry
+from videochat.stack import RESIDENCIES
 
 # What a stack that extends another says of a plugin that is there already.
 _OVER = {"type": "object", "not": {"required": ["use"]}, "description": "Options over those of the stack extended."}
@@ -34,6 +35,7 @@ def stack_schema() -> dict[str, Any]:
             "prompt": {**words, "description": "A name in prompts/ or a path."},
             "fence": {"type": "boolean", "description": "Whether perceived text is fenced in the prompt."},
             "device": {**words, "description": "auto, cpu, cuda, cuda:1, ..."},
+            "residency": {"enum": list(RESIDENCIES), "description": "Which perceivers' models are loaded at once."},
         },
         "$defs": defs,
     }

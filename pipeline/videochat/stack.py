@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from videochat.context import Context
     from videochat.plan import Plan
 
-KEYS = ("about", "read", "segment", "perceive", "refine", "format", "prompt", "fence", "llm", "device")
+KEYS = ("about", "read", "segment", "perceive", "refine", "format", "prompt", "fence", "llm", "device", "residency")
+RESIDENCIES = ("together", "one_at_a_time", "auto")
 
 
 class Stack:
@@ -35,6 +36,8 @@ class Stack:
         llm: the language model.
         fence: whether perceived text stands between marked lines in the prompt; without, it is the paper's bare form.
         device: where models run: "auto", "cpu", "cuda", "cuda:1", ...
+        residency: which perceivers' models are loaded at once: "together", "one_at_a_time" (each with a decode of its
+            own, in the least memory), or "auto": as many as fit.
         about: what the stack is, in a sentence.
         allow_hosts: hosts, other than an LLM provider's own, that may be sent the secret set for them.
         origin: where the values were written, for messages.
@@ -55,13 +58,14 @@ class Stack:
         llm: Given = "extractive",
         fence: bool = True,
         device: str = "auto",
+        residency: str = "auto",
         about: str = "",
         allow_hosts: Sequence[str] = (),
         origin: Spec | None = None,
     ) -> None:
         spec = origin or Spec({}, name="stack")
         self.name, self.about, self.fence, self.prompt_name = spec.name, about, fence, prompt
-        self.spec, self.pool = spec, Pool(device)
+        self.spec, self.pool, self.residency = spec, Pool(device), residency
         check = Checker(spec)
         reader = check.component(Reader, read, ("read",))
         segmenter = check.component(Segmenter, segment, ("segment",))
@@ -73,6 +77,8 @@ class Stack:
         for key, value, kind in (("fence", fence, bool), ("device", device, str), ("about", about, str)):
             if not isinstance(value, kind):
                 check.add((key,), f"must be {'true or false' if kind is bool else 'text'}, not {value!r}")
+        if residency not in RESIDENCIES:
+            check.add(("residency",), f"must be {', '.join(RESIDENCIES[:-1])} or {RESIDENCIES[-1]}, not {residency!r}")
         check.samplings(self.perceivers)
         if model and template:
             check.reach(self.perceivers, model, template)
@@ -125,7 +131,8 @@ class Stack:
             spot = out.setdefault(stage, {}) if name else out
             spot[name or stage] = {"use": use, **public(component.options)}
         order = {key: out[key] for key in KEYS if key in out}
-        return {**order, "prompt": self.prompt_name, "fence": self.fence, "device": self.pool.wanted}
+        models = {"device": self.pool.wanted, "residency": self.residency}
+        return order | {"prompt": self.prompt_name, "fence": self.fence} | models
 
     def plan(self, path: str | Path, start: float | None = None, end: float | None = None) -> "Plan":
         """Return what a watch would do, loading nothing; see `videochat.plan.make_plan`."""

@@ -21,7 +21,7 @@ from videochat.cache import write_whole
 from videochat.component import Component
 from videochat.context import Context, Cost, Fault
 from videochat.errors import VideoChatError, VideoError
-from videochat.extras import require
+from videochat.extras import prepare
 from videochat.hookspecs import Event
 from videochat.perceive import Result, perceive
 from videochat.plan import Plan, Task, known_segments, make_plan, segments_file, tiled, windows_over
@@ -52,7 +52,7 @@ def watch(
         StackError: if the stretch is empty, or a perceiver asks for more than a window may hold.
         UnavailableError: if an extra or a model cannot be had; nothing has been decoded then.
     """
-    require([component for _, component in stack.components() if component is not stack.llm])
+    prepare([component for _, component in stack.components() if component is not stack.llm])
     plan = make_plan(stack, path, start, end)
     if plan.segments is None:
         with _locked({segments_file(stack, plan.video).parent: Event("segment", "segment")}):
@@ -86,7 +86,7 @@ def watch(
     stack.pool.trim(_checkpoints([stack.llm]))
     segments = plan.segments or ()
     records = stages[-1].records
-    return Context(stack, plan.video, plan.span, segments, records, tuple(faults), tuple(costs), tuple(stages))
+    return Context(stack, plan.video, plan.span, segments, records, tuple(faults), tuple(costs), tuple(stages), at)
 
 
 def _run(plan: Plan, group: Sequence[Task], ledger: dict[str, Cost], faults: list[Fault], blind: list[Span]) -> None:
@@ -110,6 +110,7 @@ def _run(plan: Plan, group: Sequence[Task], ledger: dict[str, Cost], faults: lis
                 _keep(result, ledger[result.task.name], faults, blind)
     finally:
         for task in group:
+            ledger[task.name].notes += task.perceiver.notes
             task.perceiver.close()
 
 

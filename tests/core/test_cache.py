@@ -3,12 +3,14 @@ import json
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import videochat
 from videochat import Stack
-from videochat.cache import clear, digest, file_hash, identity, root, size, write_whole
+from videochat.cache import clear, digest, file_hash, identity, remembered, root, size, write_whole
 
 
 def fill(folder: Path) -> None:
@@ -156,3 +158,23 @@ def test_what_only_makes_it_faster_keeps_the_cache() -> None:
         identity(component) for _, component in fast.components()
     ]
     assert slow.filled() != fast.filled()
+
+
+def test_arrays_are_built_once_and_a_damaged_file_is_built_again() -> None:
+    built = []
+
+    def build() -> dict[str, Any]:
+        built.append(1)
+        return {"texts": np.arange(6, dtype=np.float32).reshape(2, 3)}
+
+    key = digest("of a vocabulary")
+    for _ in range(2):
+        assert np.array_equal(remembered(key, build)["texts"], [[0, 1, 2], [3, 4, 5]])
+    assert len(built) == 1
+    file = root() / "files" / f"{key}.safetensors"
+    file.write_bytes(file.read_bytes()[:20])
+    assert np.array_equal(remembered(key, build)["texts"], [[0, 1, 2], [3, 4, 5]])
+    assert len(built) == 2
+    assert size()[1] == file.stat().st_size > 24
+    clear()
+    assert not file.exists()

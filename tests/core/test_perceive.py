@@ -47,6 +47,32 @@ def no_thread_left() -> Iterator[None]:
     assert set(threading.enumerate()) <= before
 
 
+def meeting(places: int) -> Callable[[Window], Any]:
+    """Return what waits until so many perceivers are at work at once."""
+    barrier = threading.Barrier(places, timeout=2.0)
+
+    def see(window: Window) -> list[Record]:
+        barrier.wait()
+        return []
+
+    return see
+
+
+def test_each_device_has_a_worker_of_its_own(tmp_path: Path) -> None:
+    see = meeting(2)
+    first, second = Seeing(see, frames=1), Seeing(see, frames=1)
+    first.device, second.device = "cuda:0", "cuda:1"
+    results = run(tmp_path, first, second)
+    assert not any(result.faults for result in results)
+    assert first.spans == second.spans == SPANS
+
+
+def test_on_one_device_perceivers_take_turns(tmp_path: Path) -> None:
+    see = meeting(2)
+    results = run(tmp_path, Seeing(see, frames=1), Seeing(see, frames=1))
+    assert any("BrokenBarrierError" in fault.reason for result in results for fault in result.faults)
+
+
 @pytest.mark.parametrize("batch", [1, 3, 10, 99])
 def test_batches_keep_their_order_and_lose_nothing(tmp_path: Path, batch: int) -> None:
     perceiver = Echo(frames=2, batch=batch)

@@ -228,6 +228,22 @@ def test_models_that_do_not_fit_together(memory: int, groups: list[str], tmp_pat
     assert len(found) == len(groups)
 
 
+@pytest.mark.parametrize(
+    ("residency", "groups"), [("together", [["p0", "p1", "p2"]]), ("one_at_a_time", [["p0", "p1"], ["p2"]])]
+)
+def test_residency_says_which_models_are_held_at_once(residency: str, groups: list[list[str]], tmp_path: Path) -> None:
+    models = [(Weights("a", 50),), (Weights("a", 50),), (Weights("b", 20),)]  # two share theirs
+    asks = [Asks(Sampling(fps=1), weights) for weights in models]
+    plan = plan_of(tmp_path, *asks, residency=residency)
+    for memory in (10, 10**12):
+        assert [[task.name for task in group] for group in plan.groups(memory)] == groups
+
+
+def test_residency_is_one_of_three(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match="residency: must be together, one_at_a_time or auto, not 'all'"):
+        plan_of(tmp_path, Sampling(fps=1), residency="all")
+
+
 def test_only_what_is_missing_is_grouped(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, Sampling(fps=1), Sampling(fps=2))
     plan.tasks[0].store.append([(span, []) for span in plan.tasks[0].spans])

@@ -7,7 +7,7 @@ import pytest
 from videochat.prompt import Template, Text
 
 PROMPTS = Path(__file__).parents[2] / "prompts"
-TABLES = sorted(path.stem for path in PROMPTS.glob("table*.txt"))
+TABLES = sorted(path.stem for path in PROMPTS.glob("table*.txt") if path.stem != "table2_timed")
 
 # How each begins and ends in the paper, its words, and sentences from its midst.
 PAPER = {

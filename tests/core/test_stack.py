@@ -54,8 +54,8 @@ def test_filled_writes_every_default_out() -> None:
 
 
 def test_load_takes_settings_and_an_llm() -> None:
-    stack = videochat.load("offline", ["segment.seconds=2", "perceive.text=null", "fence=false"], llm="echo")
-    assert stack.filled()["segment"]["seconds"] == 2
+    stack = videochat.load("offline", ["segment.max=20", "perceive.text=null", "fence=false"], llm="echo")
+    assert stack.filled()["segment"]["max"] == 20
     assert "text" not in stack.perceivers
     assert stack.filled()["llm"]["use"] == "echo"
     assert not stack.fence

@@ -12,7 +12,7 @@ import pytest
 
 from components import Counting, Echo, Embedding, Looking, Passing, Slow, Weighty
 from media import make
-from videochat import Event, Record, Span, Stack, StackError, hookimpl
+from videochat import Event, Pool, Record, Span, Stack, StackError, hookimpl
 from videochat.cache import root
 from videochat.plan import make_plan
 from videochat.registry import registry
@@ -116,6 +116,21 @@ def test_one_changed_option_runs_only_that_plugin_again(clip: Path) -> None:
     assert a.spans == []
     assert len(b.spans) == len(records) / 2
     assert {r.text.split()[0] for r in records if r.source == "b"} == {"heard"}
+
+
+def test_another_precision_is_another_result(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("videochat.watch._memory", lambda pool: 0)  # there may be no GPU to ask
+
+    class Precise(Echo):
+        def precision(self, pool: Pool) -> str:
+            return "float32" if pool.device == "cpu" else "bfloat16"
+
+    first, again, other = (Precise(fps=2) for _ in range(3))
+    stack(perceive={"it": first}).watch(clip)
+    stack(perceive={"it": again}).watch(clip)
+    stack(perceive={"it": other}, device="cuda").watch(clip)
+    assert first.spans == other.spans
+    assert again.spans == []
 
 
 def test_a_new_version_of_a_plugin_is_another(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:

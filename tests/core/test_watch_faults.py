@@ -7,7 +7,7 @@ import pytest
 
 from components import Counting, Echo, Failing, Passing, Seeing, Unavailable, Weighty
 from media import blot, cut, make
-from videochat import Pool, Record, Stack, UnavailableError, VideoError, Window
+from videochat import Pool, Record, Stack, UnavailableError, VideoError, Weights, Window
 from videochat.cache import root
 from videochat.context import Fault
 
@@ -46,6 +46,44 @@ def test_a_perceiver_that_raises_is_a_fault_and_the_others_go_on(clip: Path) -> 
         "source": "bad", "start": 2.0, "end": 3.0, "reason": "RuntimeError: lost",
     }  # fmt: skip
     assert [cost.windows for cost in context.ledger] == [2, 4]
+
+
+class Remote(Weighty):
+    """Has its model elsewhere."""
+
+    fetched = 0
+
+    def weights(self) -> list[Weights]:
+        return [Weights("model", 10, here=self.fetched > 0)]
+
+    def fetch(self) -> None:
+        if self.options.word == "lost":
+            raise UnavailableError("the model cannot be had")
+        self.fetched += 1
+
+
+def test_models_are_fetched_before_anything_is_read(clip: Path) -> None:
+    reader, perceiver = Counting(), Remote(10, fps=2, word="lost")
+    with pytest.raises(UnavailableError, match="the model cannot be had"):
+        stack(read=reader, segment={"use": "shots"}, perceive={"it": perceiver}).watch(clip)
+    assert reader.passes == 0
+
+
+def test_a_model_is_fetched_once(clip: Path) -> None:
+    perceiver = Remote(10, fps=2)
+    made = stack(perceive={"it": perceiver})
+    assert made.watch(clip).faults == ()
+    made.watch(clip)
+    assert perceiver.fetched == 1
+
+
+def test_the_ledger_tells_what_a_plugin_notes(clip: Path) -> None:
+    class Noting(Echo):
+        notes = ("out of memory: batch 4 to 2",)
+
+    context = stack(perceive={"it": Noting(fps=1)}, refine={"pass": Passing()}).watch(clip)
+    assert [cost.notes for cost in context.ledger] == [["out of memory: batch 4 to 2"], []]
+    assert context.to_json()["ledger"][0]["notes"] == ["out of memory: batch 4 to 2"]
 
 
 def test_faults_are_not_cached(clip: Path) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from videochat import Box, Record, Video
+from videochat import Box, Record, Span, Video
 from videochat_plugins.format.timeline import Timeline
 
 RECORDS = [
@@ -55,6 +55,20 @@ def test_tokens_are_left_out() -> None:
 
 def test_hours_appear_when_the_video_needs_them() -> None:
     assert lines([RECORDS[0]], 3600) == ["0:00:00-0:00:02 look: bright, sharp; mostly white"]
+
+
+def test_segments_may_have_lines_of_their_own() -> None:
+    formatter = Timeline(Timeline.Options(segments=True, kinds=("look", "text", "cut")))
+    cuts = [Span(0, 1.5), Span(1.5, 2), Span(2, 4)]
+    made = list(formatter.lines(RECORDS, Video(Path("clip.mp4"), 4, 640, 480), cuts))
+    assert [line.text for line in made] == [
+        "00:00-00:02 segment 1",
+        "00:00-00:02 look: bright, sharp; mostly white",
+        "00:01-00:02 text: SALE 50% [0, 0, 5, 5]",
+        "00:02-00:04 segment 3",  # nothing starts in the second
+        "00:02-00:02 cut",
+    ]
+    assert [bool(line.records) for line in made] == [False, True, True, False, True]
 
 
 def test_records_are_not_held() -> None:

@@ -30,13 +30,13 @@ def ask(
     as_json: Json = False,
 ) -> None:
     """Answer one question about videos or images, with the times that the answer rests on."""
-    from videochat.extras import require
+    from videochat.extras import prepare
 
     *paths, question = media
     if not paths:
         raise typer.BadParameter('give a video and then a question in quotes: videochat ask clip.mp4 "What moves?"')
     stack = open_stack(config, settings, llm, device, hosts)
-    require([stack.llm])  # before the work of watching
+    prepare([stack.llm])  # before the work of watching
     with progress(quiet):
         contexts = [stack.watch(Path(path), at=at) for path in paths]
     answer = stack.chat(*contexts).ask(question)

@@ -24,10 +24,10 @@ def chat(
     as_json: Json = False,
 ) -> None:
     """Talk about videos or images; an empty line or Ctrl-D ends the talk. With --json each answer is a line."""
-    from videochat.extras import require
+    from videochat.extras import prepare
 
     stack = open_stack(config, settings, llm, device, hosts)
-    require([stack.llm])  # before the work of watching
+    prepare([stack.llm])  # before the work of watching
     with progress(quiet):
         contexts = [stack.watch(path) for path in media]
     talk = stack.chat(*contexts)

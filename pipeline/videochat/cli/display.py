@@ -93,13 +93,16 @@ def progress(quiet: bool) -> Iterator[None]:
             registry().manager.unregister(observer)
 
 
-def show_ledger(costs: "Iterable[Cost]") -> None:
+def show_ledger(costs: "Sequence[Cost]") -> None:
     """Print what each part of a run took."""
     rows = [
         (c.name, c.windows, c.cached, c.frames, c.batches, f"{c.bytes / 2**20:.1f}", f"{c.seconds:.2f}") for c in costs
     ]
     columns = ("plugin", "windows", "cached", "frames", "batches", "MB seen", "seconds")
     table(columns, rows, right=columns[1:])
+    for cost in costs:
+        for note in cost.notes:
+            show(f"{cost.name}: {note}")
 
 
 def finish(*contexts: "Context") -> None:

@@ -53,8 +53,11 @@ def _show(found: "Plan") -> None:
     for place, weights in absent:
         size = f"{weights.bytes / 2**20:.0f} MB" if weights.bytes else "size unknown"
         show(f"download {weights.id} for {place}: {size}")
+    total = sum({weights.id: weights.bytes for _, weights in absent}.values())
     if not absent:
         show("download nothing")
+    elif len(absent) > 1:
+        show(f"download {total / 2**20:.0f} MB in all")
     for words in found.lacking:
         show(f"missing {words}")
 
