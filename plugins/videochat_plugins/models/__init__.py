@@ -1,0 +1,1 @@
+"""Networks and preprocessing that several stages share."""

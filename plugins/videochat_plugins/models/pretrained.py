@@ -1,0 +1,187 @@
+"""What every component with a pretrained network shares: its checkpoint, precision, device and batch size."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from videochat import Component, Key, Pool, StackError, UnavailableError, Weights
+from videochat.component import FASTER_ONLY
+from videochat_plugins.models.batches import Batches
+from videochat_plugins.models.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    import torch
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+class ModelOptions(Component.Options):
+    """Which weights, and how they run."""
+
+    checkpoint: str = Field(min_length=1)
+    """The model: a hub's `org/name` or `org/name@revision`, or a folder."""
+    precision: Precision = "auto"
+    """Numbers that the model computes in; auto: bfloat16 or float16 on a GPU, float32 on a CPU."""
+    device: str = ""
+    """Where the model runs: cpu, cuda, cuda:1, ...; empty: where the stack's models run."""
+    batch: int | None = Field(default=None, ge=1, le=4096, json_schema_extra=FASTER_ONLY)
+    """Inputs in one forward; null: as measured to be good on the device. Halved where memory runs out."""
+
+
+class Pretrained(Component):
+    """A component that loads a network with `from_pretrained`, once, in the precision that the device likes."""
+
+    class Options(ModelOptions):
+        """Which weights, and how they run."""
+
+    extra = "models"
+    released: ClassVar[Mapping[str, int]] = {}  # bytes that known checkpoints take to download
+    needs: ClassVar[tuple[str, ...]] = ("config.json",)  # files besides the weights; `a|b`: either
+    model_types: ClassVar[tuple[str, ...]] = ()  # of config.json; empty: any
+    batch_sizes: ClassVar[Mapping[str, int]] = {"cpu": 1, "cuda": 16}  # by kind of device, where none is asked for
+    options: Any  # of a class with ModelOptions among its bases
+    device: str = ""  # known once loaded
+    batches: Batches = Batches(1)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Where its files are."""
+        name = self.options.checkpoint
+        return Checkpoint(name, self.released.get(name, 0), self.needs)
+
+    @property
+    def notes(self) -> Sequence[str]:  # type: ignore[override]
+        """What happened in a run that its ledger should tell."""
+        return self.batches.notes
+
+    def weights(self) -> Sequence[Weights]:
+        """Return the checkpoint, without loading it and without network."""
+        return (self.checkpoint.weights(),)
+
+    def check(self) -> None:
+        """Make sure that the checkpoint is whole and of a kind that this can use, or can be asked for.
+
+        Raises:
+            UnavailableError: naming what is missing or wrong.
+        """
+        checkpoint = self.checkpoint
+        checkpoint.check()
+        if self.model_types and checkpoint.path is not None and not checkpoint.file:
+            found = checkpoint.config().get("model_type")
+            if found not in self.model_types:
+                wanted = " or ".join(self.model_types)
+                raise UnavailableError(f"the checkpoint {checkpoint.name} is a {found} model, and this needs {wanted}")
+
+    def fetch(self) -> None:
+        """Download the checkpoint if it is not here.
+
+        Raises:
+            UnavailableError: if it cannot be had.
+        """
+        self.checkpoint.fetch()
+
+    def precision(self, pool: Pool) -> str:
+        """Return the numbers that it computes in: "float32", "bfloat16" or "float16"."""
+        wanted: str = self.options.precision
+        device = self.options.device or pool.device
+        if wanted != "auto" or not device.startswith("cuda"):
+            return "float32" if wanted == "auto" else wanted
+        import torch
+
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+
+    def load(self, pool: Pool) -> None:
+        """Settle device and batch size; a subclass goes on to load its model.
+
+        Raises:
+            StackError: if there is no such device.
+        """
+        self.device = self.options.device or pool.device
+        check_device(self.device)
+        size = self.options.batch or self.batch_sizes.get(self.device.partition(":")[0], 1)
+        self.batches = Batches(size)
+
+    def pretrained(self, pool: Pool, cls: Any) -> Any:
+        """Return a transformers model of the checkpoint, loaded once for all who use it, in evaluation mode.
+
+        Raises:
+            UnavailableError: if a file does not fit the class, naming the weights at fault.
+        """
+        key = Key(cls.__name__, self.checkpoint.weights().id, self.precision(pool), "", self.device)
+        return pool.get(key, lambda: load_model(cls, self.checkpoint, self.precision(pool), self.device))
+
+
+def load_model(cls: Any, checkpoint: Checkpoint, precision: str, device: str, **how: Any) -> Any:
+    """Return `cls.from_pretrained` of a checkpoint, on a device, in a precision; each weight file is read once.
+
+    Args:
+        cls: a transformers model class, or one of its Auto classes.
+        checkpoint: the files; downloaded if they are not here.
+        precision: "float32", "bfloat16" or "float16".
+        device: "cpu", "cuda", "cuda:1", ...
+        how: further arguments of `from_pretrained`, such as `quantization_config`; with a `device_map` the weights go
+            where that says.
+
+    Raises:
+        UnavailableError: if a file is missing, damaged or does not fit the class, naming the weights at fault.
+    """
+    import torch
+
+    folder = checkpoint.fetch()
+    how = {"dtype": getattr(torch, precision), "local_files_only": True, "ignore_mismatched_sizes": True, **how}
+    try:
+        with _quiet():
+            model, told = cls.from_pretrained(folder, output_loading_info=True, **how)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise UnavailableError(f"the checkpoint {checkpoint.name} cannot be loaded: {error}") from None
+    for fault, keys in (("lacks", told["missing_keys"]), ("has wrong shapes for", told["mismatched_keys"])):
+        if keys:
+            names = sorted(str(key[0] if isinstance(key, tuple) else key) for key in keys)
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            raise UnavailableError(f"the checkpoint {checkpoint.name} {fault} {', '.join(names[:5])}{more}")
+    if "device_map" not in how:
+        model = model.to(device)
+    return model.eval().requires_grad_(False)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the library's bars and tables from the terminal: what is wrong with a checkpoint becomes an error here."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def upload(images: "Sequence[Any]", device: str) -> "torch.Tensor":
+    """Return equally large frames (H, W, 3) as one uint8 tensor (N, H, W, 3) on a device, in one copy."""
+    import numpy as np
+    import torch
+
+    host = torch.from_numpy(np.stack(images))
+    if device.startswith("cuda"):
+        return host.pin_memory().to(device, non_blocking=True)
+    return host
+
+
+def check_device(device: str) -> None:
+    """Make sure that torch sees a device.
+
+    Raises:
+        StackError: if it does not.
+    """
+    import torch
+
+    kind, _, index = device.partition(":")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise StackError(f"there is no device {device}: torch sees {count or 'no'} CUDA GPU{'s' * (count > 1)} here")

@@ -1,0 +1,127 @@
+"""What components with a network share: precision, device, one copy of each model, weights that do not fit."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from videochat import Pool, StackError, UnavailableError
+from videochat_plugins.models.checkpoint import Checkpoint
+from videochat_plugins.models.pretrained import ModelOptions, Pretrained, load_model, upload
+
+torch = pytest.importorskip("torch", reason="the extra models is not installed")
+transformers = pytest.importorskip("transformers", reason="the extra models is not installed")
+
+
+class Tower(Pretrained):
+    """A component with a tiny model."""
+
+    class Options(ModelOptions):
+        checkpoint: str = "nobody/tower"
+
+    released: ClassVar = {"nobody/tower": 12_000_000}
+    model_types = ("bert",)
+
+
+def tiny(folder: Path, **changes: Any) -> Path:
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    torch.manual_seed(0)
+    model = transformers.BertModel(transformers.BertConfig(vocab_size=20, **(sizes | changes)))
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny(tmp_path_factory.mktemp("models") / "bert")
+
+
+def tower(**options: Any) -> Tower:
+    return Tower(Tower.Options(**options))
+
+
+def test_a_default_checkpoint_is_known_by_size_without_a_network() -> None:
+    (weights,) = tower().weights()
+    assert (weights.id, weights.bytes, weights.here) == ("nobody/tower", 12_000_000, False)
+
+
+def test_a_model_is_loaded_once_for_all_who_use_it(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    from transformers import modeling_utils
+
+    really = modeling_utils.safe_open
+
+    def opens(file: Any, *args: Any, **more: Any) -> Any:
+        opened.append(str(file))
+        return really(file, *args, **more)
+
+    monkeypatch.setattr(modeling_utils, "safe_open", opens)
+    pool, models = Pool("cpu"), []
+    for part in (tower(checkpoint=str(saved)), tower(checkpoint=str(saved), batch=4)):
+        part.load(pool)
+        models.append(part.pretrained(pool, transformers.BertModel))
+    assert models[0] is models[1]
+    assert sum(file.endswith("model.safetensors") for file in opened) == 1, "each weight file is read once"
+    assert not models[0].training
+    assert not any(weight.requires_grad for weight in models[0].parameters())
+
+
+def test_on_a_cpu_numbers_are_float32_unless_asked_for(saved: Path) -> None:
+    pool = Pool("cpu")
+    assert tower().precision(pool) == "float32"
+    part = tower(checkpoint=str(saved), precision="bfloat16")
+    assert part.precision(pool) == "bfloat16"
+    part.load(pool)
+    assert part.pretrained(pool, transformers.BertModel).dtype == torch.bfloat16
+    assert tower(precision="float16", device="cpu").precision(Pool("cuda")) == "float16"
+    assert tower(device="cpu").precision(Pool("cuda")) == "float32"
+
+
+def test_the_batch_is_the_devices_own_unless_asked_for() -> None:
+    part = tower()
+    part.load(Pool("cpu"))
+    assert part.batches.size == Tower.batch_sizes["cpu"]
+    part = tower(batch=7)
+    part.load(Pool("cpu"))
+    assert part.batches.size == 7
+
+
+def test_a_device_that_is_not_there() -> None:
+    with pytest.raises(StackError, match=r"there is no device cuda:99: torch sees"):
+        tower(device="cuda:99").load(Pool("cpu"))
+
+
+def test_a_model_of_another_kind_is_refused(saved: Path, tmp_path: Path) -> None:
+    tower(checkpoint=str(saved)).check()
+    config = transformers.T5Config(d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2, vocab_size=20)
+    transformers.T5ForConditionalGeneration(config).save_pretrained(tmp_path / "t5")
+    with pytest.raises(UnavailableError, match="is a t5 model, and this needs bert"):
+        tower(checkpoint=str(tmp_path / "t5")).check()
+
+
+def test_weights_that_lack_something_are_named(saved: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = tiny(tmp_path / "bert")
+    weights = load_file(folder / "model.safetensors")
+    gone = "encoder.layer.1.output.dense.weight"
+    del weights[gone]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UnavailableError, match=rf"lacks {gone}"):
+        load_model(transformers.BertModel, Checkpoint(str(folder)), "float32", "cpu")
+
+
+def test_weights_of_another_shape_are_named(tmp_path: Path) -> None:
+    folder, other = tiny(tmp_path / "bert"), tiny(tmp_path / "wide", intermediate_size=32)
+    (folder / "config.json").write_bytes((other / "config.json").read_bytes())
+    with pytest.raises(UnavailableError, match=r"encoder\.layer\.0\.intermediate\.dense"):
+        load_model(transformers.BertModel, Checkpoint(str(folder)), "float32", "cpu")
+
+
+def test_frames_go_up_in_one_copy_and_unchanged() -> None:
+    import numpy as np
+
+    images = [np.random.default_rng(i).integers(0, 256, (4, 6, 3), np.uint8) for i in range(3)]
+    batch = upload(images, "cpu")
+    assert (batch.shape, batch.dtype) == ((3, 4, 6, 3), torch.uint8)
+    assert np.array_equal(batch.numpy(), np.stack(images))
