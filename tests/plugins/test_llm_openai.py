@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Generator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from openai_server import (
@@ -20,8 +21,8 @@ from openai_server import (
     status,
     stream,
 )
-from videochat import Frames, Generation, LLMError, Message, Reply, Text, Usage
-from videochat_plugins.llm import openai as backend
+from videochat import Frames, Generation, LLMError, Message, Reply, Text, Tokens, Usage
+from videochat_plugins.llm import remote
 from videochat_plugins.llm.openai import OpenAI
 
 pytest.importorskip("openai", reason="the extra openai is not installed")
@@ -34,7 +35,7 @@ TALK = (
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(remote, "FIRST_WAIT", 0.01)
 
 
 def ask(server: Server | str, generation: Generation | None = None, **options: Any) -> Reply:
@@ -192,9 +193,10 @@ def test_a_server_that_refuses_everything_is_not_asked_for_ever() -> None:
     assert len(server.requests) == 5
 
 
-def test_only_text_is_taken() -> None:
+def test_embeddings_are_not_taken() -> None:
     model = OpenAI()
-    assert model.accepts == {Text}
+    assert model.accepts == {Text, Frames}
     assert model.count(Text("a red ball")) == 4
-    with pytest.raises(LLMError, match="takes text only, not Frames"):
-        list(model.answer((Message("user", (Frames(()),)),), Generation()))
+    embeddings = Tokens(np.zeros((2, 4), np.float32), "tiny")
+    with pytest.raises(LLMError, match="takes text and frames, not Tokens"):
+        list(model.answer((Message("user", (embeddings,)),), Generation()))

@@ -24,7 +24,7 @@ from openai_server import (
     stream,
 )
 from videochat import Generation, LLMError, Message, Reply, Text
-from videochat_plugins.llm import openai as backend
+from videochat_plugins.llm import remote
 from videochat_plugins.llm.openai import OpenAI
 from videochat_plugins.llm.openai_stream import LIMIT
 
@@ -33,7 +33,7 @@ pytest.importorskip("openai", reason="the extra openai is not installed")
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(remote, "FIRST_WAIT", 0.01)
 
 
 def ask(server: Server | str, **options: Any) -> Reply:

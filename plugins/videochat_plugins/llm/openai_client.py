@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import openai
 
 OWN_HOST = "api.openai.com"
+NO_KEY = "none"  # said to libraries that insist on a key
 _HOST = r"([\w-]{1,63}(?:\.[\w-]{1,63})*\.?|\[[\da-fA-F:.]+\])"
 _URL = re.compile(rf"https?://{_HOST}(?::([1-9]\d{{0,4}}))?(?:/[\w.~/-]*)?", re.ASCII)
 # All that the protocol needs.
@@ -59,9 +60,6 @@ def key_for(host: str, api_key: SecretStr | None) -> str:
 def connect(base_url: str, key: str, timeout: float) -> "openai.OpenAI":
     """Return a client for one host, without a request yet.
 
-    The library reads keys, organisation, project and headers from the environment. To a host that is not OpenAI's own
-    go only the headers that the protocol needs, and `key` if there is one.
-
     Raises:
         UnavailableError: if the openai package is not installed.
     """
@@ -69,6 +67,18 @@ def connect(base_url: str, key: str, timeout: float) -> "openai.OpenAI":
         import openai
     except ImportError as error:
         raise UnavailableError(f"llm openai needs an extra: pip install 'videochat[openai]' ({error})") from None
+
+    http = http_client(base_url, key)
+    return openai.OpenAI(api_key=key or NO_KEY, base_url=base_url, timeout=timeout, max_retries=0, http_client=http)
+
+
+def http_client(base_url: str, key: str) -> "openai.DefaultHttpxClient":
+    """Return what carries requests to one host; it needs the openai package.
+
+    The library reads keys, organisation, project and headers from the environment. To a host that is not OpenAI's own
+    go only the headers that the protocol needs, and `key` if there is one.
+    """
+    import openai
 
     host = urlsplit(base_url).hostname or ""
 
@@ -78,12 +88,11 @@ def connect(base_url: str, key: str, timeout: float) -> "openai.OpenAI":
         if key:
             request.headers["Authorization"] = f"Bearer {key}"
 
-    http = openai.DefaultHttpxClient(
+    return openai.DefaultHttpxClient(
         follow_redirects=False,  # the prompt goes to no host that was not named
         trust_env=not _loopback(host),  # this machine is asked past any proxy
         event_hooks={} if host == OWN_HOST else {"request": [strip]},
     )
-    return openai.OpenAI(api_key=key or "none", base_url=base_url, timeout=timeout, max_retries=0, http_client=http)
 
 
 def _loopback(host: str) -> bool:

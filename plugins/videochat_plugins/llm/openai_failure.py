@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import openai
 
 QUOTE = 200  # characters of the server's own words that a message repeats
-_KEY = re.compile(r"\b(?:sk|rk|pk)-\S{6,}|\bBearer\s+\S+")
-_TOO_LONG = re.compile(r"context (?:length|size|window)|context_length_exceeded", re.I)
+_KEY = re.compile(r"\b(?:(?:sk|rk|pk|xai)-|gsk_|AIza)\S{6,}|\bBearer\s+\S+")
+TOO_LONG = re.compile(r"context (?:length|size|window)|context_length_exceeded", re.I)
 _REFUSED = re.compile(
     r"unsupported|not support|unrecogni[sz]ed|unknown|unexpected|extra|not permitted|not allowed|forbidden", re.I
 )
@@ -53,10 +53,10 @@ def of_status(error: "openai.APIStatusError", secret: str) -> Failure:
     if code < 400:
         return Failure(f"{code}, the server sends requests on elsewhere", "set llm.base_url to the address it sends to")
     words = f"{error.code or ''} {error.param or ''} {says(error.body or '')}"
-    if _TOO_LONG.search(words):
+    if TOO_LONG.search(words):
         return Failure(f"{code}, the prompt is too long", "set llm.window to the model's own", quote)
-    refused = words if code in (400, 422) and _REFUSED.search(words) else ""
-    return Failure(f"{code}, the request was refused", "check llm.model and its options", quote, refused=refused)
+    advice = "check llm.model and its options"
+    return Failure(f"{code}, the request was refused", advice, quote, refused=refused(code, words))
 
 
 def of_connection(error: Exception, timeout: float, secret: str, given: int = 0) -> Failure:
@@ -83,6 +83,11 @@ def of_end(given: int, finish: str) -> Failure:
     if finish == "length":
         return Failure("its token limit ended the answer before the first word", "raise llm.max_tokens")
     return Failure(f"an empty answer (finish reason: {finish})", "ask in other words")
+
+
+def refused(code: int, words: str) -> str:
+    """Return the server's words if they say that it does not take a field of the request, else nothing."""
+    return words if code in (400, 422) and _REFUSED.search(words) else ""
 
 
 def quoted(words: str, secret: str) -> str:

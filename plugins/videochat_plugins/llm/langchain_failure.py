@@ -1,0 +1,85 @@
+"""What can go wrong with one request through LangChain, whichever provider's library is below it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from videochat_plugins.llm.openai_failure import TOO_LONG, Failure, of_end, quoted, refused, retry_after
+from videochat_plugins.llm.openai_stream import says
+
+_BROKEN = ("ProtocolError", "ReadError", "WriteError", "ConnectionError", "ConnectionResetError", "IncompleteRead")
+
+
+def of_error(error: Exception, timeout: float, secret: str, given: int) -> Failure:
+    """Return why a request failed after `given` characters of its answer.
+
+    Each provider's library has errors of its own and they wrap those of an HTTP library, so they are told by what most
+    of them share: a status, or the names of their classes.
+    """
+    links = list(_causes(error))
+    for link in links:
+        if code := _status(link):
+            return _of_status(code, link, secret)
+    names = {cls.__name__ for link in links for cls in type(link).__mro__}
+    after = f" after {given} characters" if given else ""
+    if "JSONDecodeError" in names or "UnicodeDecodeError" in names:
+        return Failure(f"what the server sent{after} is no answer: it is not JSON", "check llm.model and llm.base_url")
+    if "ConnectTimeout" in names:
+        return Failure(f"cannot connect within {timeout:g} s", "is the server running?")
+    if any("Timeout" in name for name in names):
+        return Failure(f"stalled for {timeout:g} s{after}", "raise llm.timeout if the model needs longer")
+    quote = quoted(_words(links), secret)
+    if names & {"ConnectError", "ProxyError", "ConnectionRefusedError"}:
+        return Failure("cannot connect", "is the server running, and is llm.base_url right?", quote, again=True)
+    if any(name.endswith(_BROKEN) for name in names):
+        return Failure(f"the connection broke off{after}", "ask again", quote, again=True)
+    if "No generation" in str(error):
+        return of_end(given, "")
+    if any(getattr(link, "body", None) for link in links):  # an error within the stream
+        return Failure(f"the server gave up{after}", "ask again later", quote)
+    # LangChain checks little of what it gets: what is no answer ends in any error of Python.
+    return Failure(f"it failed{after} with {type(error).__name__}: {quote}", "check llm.model and llm.base_url")
+
+
+def _of_status(code: int, error: Any, secret: str) -> Failure:
+    quote = quoted(_words([error]), secret)
+    if code == 401:  # without the server's words: some repeat parts of the key
+        return Failure("401, the key was refused, or there is none", "set llm.api_key, best as ${VARIABLE}")
+    if code == 403:
+        return Failure("403, no access", "is the key allowed to use this model?", quote)
+    if code == 404:
+        return Failure("404, not found", "check llm.model and llm.base_url", quote)
+    if code == 429 and getattr(error, "code", None) == "insufficient_quota":
+        return Failure("429, the account's quota is used up", "see the provider's billing page")
+    if code in (408, 429) or code >= 500:
+        what = "too many requests" if code == 429 else "the server failed"
+        wait = retry_after(error) if hasattr(getattr(error, "response", None), "headers") else None
+        return Failure(f"{code}, {what}", "ask again later", quote, again=True, wait=wait)
+    if code < 400:
+        return Failure(f"{code}, the server sends requests on elsewhere", "set llm.base_url to the address it sends to")
+    words = f"{getattr(error, 'code', '')} {getattr(error, 'param', '')} {_words([error])}"
+    if TOO_LONG.search(words):
+        return Failure(f"{code}, the prompt is too long", "set llm.window to the model's own", quote)
+    return Failure(
+        f"{code}, the request was refused", "check llm.model and its options", quote, refused=refused(code, words)
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    for _ in range(8):
+        if error is None:
+            return
+        yield error
+        error = error.__cause__
+
+
+def _status(error: object) -> int:
+    """Return the HTTP status of an error, 0 if it has none."""
+    held = [getattr(holder, "status_code", None) for holder in (error, getattr(error, "response", None))]
+    codes = (code for code in [*held, getattr(error, "code", None)] if isinstance(code, int))
+    return next((code for code in codes if 300 <= code < 600), 0)
+
+
+def _words(errors: list[Any]) -> str:
+    """Return the server's own words, or else the library's."""
+    body = next((found for error in errors if (found := getattr(error, "body", None))), None)
+    return (says(body) if body else "") or str(errors[0])
