@@ -129,6 +129,15 @@ def test_each_processor_as_it_saves_itself_and_by_its_defaults(name: str, tmp_pa
     assert Preprocess.read(write(tmp_path, {"image_processor_type": f"{name}ImageProcessor"})) == saved
 
 
+def test_vivit_goes_from_minus_one_to_one_before_it_normalises(tmp_path: Path, clip: Pictures) -> None:
+    processor = transformers.VivitImageProcessor()
+    processor.save_pretrained(tmp_path)
+    wanted = processor(list(clip[:2]), return_tensors="np")["pixel_values"][0]
+    found = Preprocess.read(tmp_path)(torch.from_numpy(clip[:2]))
+    np.testing.assert_allclose(found.numpy(), wanted, atol=1e-5)
+    assert found.min() < -2  # as far as -3
+
+
 @pytest.mark.parametrize("case", PUBLISHED)
 def test_published_settings(case: str, tmp_path: Path, clip: Pictures) -> None:
     name, settings = PUBLISHED[case]

@@ -69,7 +69,7 @@ class Preprocess:
             filter=FILTERS[settings.resample],
             crop=crop,
             factor=settings.rescale_factor if settings.do_rescale else 1.0,
-            mean=_rgb(settings.image_mean if settings.do_normalize else 0.0),
+            mean=_rgb(settings.image_mean if settings.do_normalize else 0.0, settings.offset and settings.do_rescale),
             std=_rgb(settings.image_std if settings.do_normalize else 1.0),
         )
 
@@ -152,8 +152,9 @@ def _edges(size: _Size, square: bool, longest: int | None = None) -> dict[str, i
     return {"shortest_edge": size} | ({"longest_edge": longest} if longest else {})
 
 
-def _rgb(values: float | Rgb) -> Rgb:
-    return values if isinstance(values, tuple) else (values, values, values)
+def _rgb(values: float | Rgb, more: float = 0.0) -> Rgb:
+    red, green, blue = values if isinstance(values, tuple) else (values, values, values)
+    return red + more, green + more, blue + more
 
 
 class _Settings(BaseModel):
@@ -170,6 +171,7 @@ class _Settings(BaseModel):
     crop_size: _Size = {}
     do_rescale: bool = True
     rescale_factor: PositiveFloat = 1 / 255
+    offset: bool = False  # whether 1 is taken off after that
     do_normalize: bool = True
     image_mean: float | Rgb
     image_std: float | Rgb
@@ -224,6 +226,7 @@ _CLASSES: dict[str, dict[str, Any]] = {
     "Siglip": {"size": (224, 224), "default_to_square": False, **_BICUBIC, **_HALF},
     "ViT": {"size": 224, **_BILINEAR, **_HALF},
     "VideoMAE": {**_CROPPED, **_BILINEAR, **_HALF},
+    "Vivit": {**_CROPPED, "size": 256, **_BILINEAR, **_HALF, "rescale_factor": 1 / 127.5, "offset": True},
 }
 
 
