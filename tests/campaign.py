@@ -1,9 +1,10 @@
 """The campaign of bad input: damaged videos, damaged stacks, hostile texts; each trial in a process that may die.
 
-    python tests/campaign.py [--media 500] [--stacks 200] [--texts 100] [--seed 0] [--write]
+    python tests/campaign.py [--pyav 500] [--ffmpeg 150] [--stacks 200] [--texts 100] [--seed 0] [--write]
 
-Prints a table of what came of them; with --write it also goes into docs/reliability.md. What failed is kept, and where
-is said. Exit code 1 if anything came out that must not.
+The reader `pyav` reads all damaged videos, the reader `ffmpeg` the first of them. Prints a table of what came of them;
+with --write it also goes into docs/reliability.md. What failed is kept, and where is said. Exit code 1 if anything came
+out that must not.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,7 +44,7 @@ BAD = ["crash", "hang", "wrong"]  # the worker died; no end after LIMIT; a trace
 class Trial(NamedTuple):
     """One piece of bad input."""
 
-    kind: str  # "media" "stack" "text"
+    kind: str  # "pyav" "ffmpeg" (a file, and who reads it) "stack" "text"
     data: str  # the file's path, or the text itself
 
 
@@ -71,15 +73,15 @@ def sources(folder: Path) -> dict[str, Path]:
     return {name: one.path for name, one in made.items()}
 
 
-def media_trials(source: Path, count: int, seed: int, folder: Path) -> Iterator[Trial]:
-    """Write damaged copies of a video, one at a time."""
+def media_trials(source: Path, reader: str, count: int, seed: int, folder: Path) -> Iterator[Trial]:
+    """Write damaged copies of a video, one at a time; the same for each reader."""
     data = source.read_bytes()
     container = source.suffix[1:]
     parts = pieces(data, container)
     for number in range(count):
         file = folder / f"{number:04}.{container}"
         file.write_bytes(mutate_media(data, parts, random.Random(f"{seed} {container} {number}")))
-        yield Trial("media", str(file))
+        yield Trial(reader, str(file))
 
 
 def stack_trials(count: int, seed: int) -> Iterator[Trial]:
@@ -157,7 +159,8 @@ def work(folder: Path) -> None:
     trials.install()
     clip = make(folder / "clip.mp4", frames=20, fps=10, size=(64, 48)).path
     tries: Mapping[str, Callable[[str], str]] = {
-        "media": lambda data: trials.try_media(Path(data), folder),
+        "pyav": lambda data: trials.try_media(Path(data), "pyav", folder),
+        "ffmpeg": lambda data: trials.try_media(Path(data), "ffmpeg", folder),
         "stack": lambda data: trials.try_stack(data, folder),
         "text": lambda data: trials.try_text(data, clip, folder),
     }
@@ -186,19 +189,21 @@ def tally(worker: Worker, given: Iterator[Trial]) -> Tally:
         found.memory = max(found.memory, more.get("memory", 0))
         if outcome in BAD:
             found.bad.append((trial, outcome, more.get("detail", "")))
-        elif trial.kind == "media":
+        elif trial.kind in trials.READERS:
             Path(trial.data).unlink()
-            shutil.rmtree(worker.folder / f"out-{Path(trial.data).name}", ignore_errors=True)
+            shutil.rmtree(worker.folder / f"out-{trial.kind}-{Path(trial.data).name}", ignore_errors=True)
     return found
 
 
-def campaign(media: int, stacks: int, texts: int, seed: int, folder: Path) -> dict[str, Tally]:
-    """Run all trials; what came of them, by their sort."""
+def campaign(media: Mapping[str, int], stacks: int, texts: int, seed: int, folder: Path) -> dict[str, Tally]:
+    """Run all trials; what came of them, by their sort. `media`: files of each container for each reader."""
     found: dict[str, Tally] = {}
     with Worker(folder) as worker:
-        if media:
-            for name, source in sources(folder).items():
-                found[f"{name} files"] = tally(worker, media_trials(source, media, seed, folder))
+        made = sources(folder)
+        for (reader, count), (name, source) in product(media.items(), made.items()):
+            if count:
+                given = media_trials(source, reader, count, seed, folder)
+                found[f"{name} files, `{reader}`"] = tally(worker, given)
         if stacks:
             found["stacks"] = tally(worker, stack_trials(stacks, seed))
         if texts:
@@ -230,7 +235,8 @@ def write(figures: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the campaign from the command line."""
     parser = argparse.ArgumentParser(description="Damaged videos, damaged stacks, hostile texts.")
-    parser.add_argument("--media", type=int, default=500, help="damaged files of each container (default: 500)")
+    parser.add_argument("--pyav", type=int, default=500, help="damaged files of each container (default: 500)")
+    parser.add_argument("--ffmpeg", type=int, default=150, help="the same, read by reader ffmpeg (default: 150)")
     parser.add_argument("--stacks", type=int, default=200, help="damaged stacks (default: 200)")
     parser.add_argument("--texts", type=int, default=100, help="hostile texts (default: 100)")
     parser.add_argument("--seed", type=int, default=0)
@@ -241,7 +247,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         work(given.work)
         return 0
     folder = Path(tempfile.mkdtemp(prefix="campaign-"))
-    found = campaign(given.media, given.stacks, given.texts, given.seed, folder)
+    media = {"pyav": given.pyav, "ffmpeg": given.ffmpeg}
+    found = campaign(media, given.stacks, given.texts, given.seed, folder)
     figures = table(found, given.seed)
     print(figures)
     bad = [one for part in found.values() for one in part.bad]

@@ -25,11 +25,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("container", ["mp4", "webm", "avi", "ts"])
-def test_damaged_videos(container: str, whole: dict[str, Path], worker: Worker, tmp_path: Path) -> None:
-    found = tally(worker, media_trials(whole[container], 12, 1000, tmp_path))
+@pytest.mark.parametrize(("reader", "count"), [("pyav", 12), ("ffmpeg", 3)])
+def test_damaged_videos(
+    container: str, reader: str, count: int, whole: dict[str, Path], worker: Worker, tmp_path: Path
+) -> None:
+    if reader == "ffmpeg":
+        pytest.importorskip("imageio_ffmpeg")
+    found = tally(worker, media_trials(whole[container], reader, count, 1000, tmp_path))
     assert found.bad == []
     assert found.printed == 0
-    assert found.outcomes.total() == 12
+    assert found.outcomes.total() == count
 
 
 def test_damaged_stacks(worker: Worker) -> None:
@@ -43,8 +48,11 @@ def test_texts_that_try_to_be_more(text: str, worker: Worker) -> None:
     assert worker.outcome(Trial("text", text))[0] == trials.RIGHT
 
 
-def test_a_whole_video_is_right(whole: dict[str, Path], worker: Worker) -> None:
-    assert {worker.outcome(Trial("media", str(path)))[0] for path in whole.values()} == {trials.RIGHT}
+@pytest.mark.parametrize("reader", trials.READERS)
+def test_a_whole_video_is_right(reader: str, whole: dict[str, Path], worker: Worker) -> None:
+    if reader == "ffmpeg":
+        pytest.importorskip("imageio_ffmpeg")
+    assert {worker.outcome(Trial(reader, str(path)))[0] for path in whole.values()} == {trials.RIGHT}
 
 
 def test_what_must_not_be_is_seen(tmp_path: Path) -> None:
@@ -74,7 +82,7 @@ def test_the_elements_of_a_file_are_found(whole: dict[str, Path]) -> None:
 
 def test_a_seed_stands_for_one_campaign(whole: dict[str, Path], tmp_path: Path) -> None:
     def files(seed: int) -> list[bytes]:
-        return [Path(trial.data).read_bytes() for trial in media_trials(whole["mp4"], 5, seed, tmp_path)]
+        return [Path(trial.data).read_bytes() for trial in media_trials(whole["mp4"], "pyav", 5, seed, tmp_path)]
 
     assert files(1) == files(1)
     assert files(1) != files(2)

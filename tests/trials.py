@@ -20,12 +20,14 @@ from videochat import Component, Perceiver, Record, Sampling, Window, hookimpl
 from videochat.registry import registry
 
 RIGHT, FAULTS, ERROR = "right", "right, with faults named", "clear error"
+READERS = ("pyav", "ffmpeg")
 STACK = """\
-segment: {use: fixed, seconds: 1}
+read: {{use: {reader}}}
+segment: {{use: fixed, seconds: 1}}
 perceive:
-  seen: {use: seen, fps: 4, side: 32}
-  heard: {use: seen, audio_rate: 8000, over: 2.0}
-  cited: {use: cited}
+  seen: {{use: seen, fps: 4, side: 32}}
+  heard: {{use: seen, audio_rate: 8000, over: 2.0}}
+  cited: {{use: cited}}
 """
 _FILES = {"lines.jsonl", "prompt.txt", "records.jsonl", "run.json", "subtitles.srt", "subtitles.vtt"}
 _SAID = re.compile(r"(error|warning|note): |written to ")
@@ -84,11 +86,11 @@ def install() -> None:
     registry().register(Parts(), "trials")
 
 
-def try_media(path: Path, folder: Path) -> str:
-    """Plan and watch a damaged file, and look at all that came of it."""
-    stack, out = folder / "stack.yaml", folder / f"out-{path.name}"
+def try_media(path: Path, reader: str, folder: Path) -> str:
+    """Plan and watch a damaged file through a reader, and look at all that came of it."""
+    stack, out = folder / f"{reader}.yaml", folder / f"out-{reader}-{path.name}"
     if not stack.exists():
-        stack.write_text(STACK)
+        stack.write_text(STACK.format(reader=reader))
     planned = run("plan", path, "-c", stack, "--json")
     watched = run("watch", path, "-c", stack, "-o", out, "--json")
     _check_messages(planned, (0, 3))

@@ -1,5 +1,6 @@
 """The readers `pyav` and `ffmpeg` give the same: each checks the other."""
 
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import media
-from videochat import Frame, Video, Want
+from videochat import Frame, Video, VideoError, Want
 from videochat_plugins.read.ffmpeg import FFmpeg
 from videochat_plugins.read.pyav import PyAV
 
@@ -37,6 +38,12 @@ MADE: dict[str, dict[str, Any]] = {
     "bare.h264": {"b_frames": 2},
     "seek.mp4": {"frames": 400, "gop": 10, "b_frames": 2},
 }
+WILD = {  # a packet of pictures or of sound claims to come hours later
+    "wild.ts": 0xE0,  # which stream
+    "wild-b.ts": 0xE0,
+    "wild-sound.ts": 0xC0,
+}
+MADE |= {name: {"frames": 100, "tone": 440, "b_frames": 2 * (name == "wild-b.ts")} for name in WILD}
 FRACTION = Fraction(24_000, 1001)
 PATTERNS = {  # written by the program: every kind of pixel, and a rate that is no whole number
     "deep.mkv": ["-c:v", "libx264", "-pix_fmt", "yuv420p10le"],
@@ -62,6 +69,8 @@ def library(_program: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     folder = tmp_path_factory.mktemp("library")
     for name, options in MADE.items():
         media.make(folder / name, **{"size": (96, 64), "frames": 40, **options})
+    for name, stream in WILD.items():
+        make_wild(folder / name, stream)
     for name, options in PATTERNS.items():
         source = ["-f", "lavfi", "-i", f"testsrc2=size=122x90:rate={FRACTION}", "-t", "0.6"]
         subprocess.run([_program, "-v", "error", *source, *options, str(folder / name)], check=True)
@@ -70,6 +79,15 @@ def library(_program: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         reader = FFmpeg()
         found[name] = PyAV().probe(folder / name), reader.probe(folder / name), reader
     return found
+
+
+def make_wild(path: Path, stream: int, flips: bytes = b"\x04") -> None:
+    """Flip bits in the time of a packet in the middle of a stream of an MPEG-TS file; the highest are 0x0E and 0xFF."""
+    data = bytearray(path.read_bytes())
+    heads = [at.start() for at in re.finditer(rb"\x00\x00\x01%c...[\x80-\xff]" % stream, data, re.DOTALL)]
+    for at, flip in enumerate(flips, heads[len(heads) // 2] + 9):
+        data[at] ^= flip
+    path.write_bytes(data)
 
 
 def difference(ours: list[Frame], theirs: list[Frame]) -> float:
@@ -88,6 +106,22 @@ def test_same_facts(library: Any, name: str) -> None:
     assert found.offset == pytest.approx(expected.offset, abs=1e-6)
     assert found.fps == pytest.approx(expected.fps, abs=0.0051 if name.startswith("vfr") else 1e-9)
     assert replace(found, duration=0, offset=0, fps=0) == replace(expected, duration=0, offset=0, fps=0)
+
+
+@pytest.mark.parametrize("name", WILD)
+def test_a_wild_time_is_not_believed(library: Any, name: str) -> None:
+    video, _, reader = library[name]
+    assert video.duration == pytest.approx(4.0, abs=0.15)
+    assert len(list(reader.frames(video, [Want(time / 25, 16) for time in range(98)]))) == 98
+
+
+def test_a_jump_that_the_program_takes_for_the_turn_of_the_clock_is_refused(tmp_path: Path) -> None:
+    """It would put all that follows a day later."""
+    path = media.make(tmp_path / "turn.ts", tone=440).path
+    make_wild(path, 0xC0, b"\x0e\xff")
+    assert PyAV().probe(path).duration == pytest.approx(2.0, abs=0.15)
+    with pytest.raises(VideoError, match="use the reader pyav"):
+        FFmpeg().probe(path)
 
 
 @pytest.mark.parametrize("name", [*MADE, *PATTERNS])
@@ -123,7 +157,7 @@ def test_any_wants(
     assert difference(list(reader.frames(video, ordered)), list(PyAV().frames(video, ordered))) < 1.0
 
 
-@pytest.mark.parametrize("name", ["h264.mp4", "late.mkv", "late.ts", "vp9.webm", "mpeg4.avi"])
+@pytest.mark.parametrize("name", ["h264.mp4", "late.mkv", "late.ts", "vp9.webm", "mpeg4.avi", "wild-sound.ts"])
 @pytest.mark.parametrize("start", [0.0, 0.7003])
 def test_same_sound(library: Any, name: str, start: float) -> None:
     video, _, reader = library[name]

@@ -107,7 +107,7 @@ class FFmpeg(Reader):
     def _file(self, path: Path) -> "File":
         """Return what is known of a file, as long as it is the same."""
         from videochat_plugins.read.ffmpeg_file import File
-        from videochat_plugins.read.pyav_source import check_file
+        from videochat_plugins.read.refusal import check_file
 
         check_file(path)
         facts = path.stat()

@@ -1,7 +1,7 @@
 """One run of the program that sends chosen frames, each in the sizes that it is wanted in.
 
-    showinfo -> select -> estdif -> split -> scale -> pipe        one pipe for each size
-                                         \\-> scale -> pipe
+    select -> showinfo -> select -> estdif -> split -> scale -> pipe        one pipe for each size
+                                                   \\-> scale -> pipe
 
 The pictures come as plain RGB without times; `showinfo` tells in the same order which frame each of them is.
 """
@@ -14,8 +14,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from videochat import VideoError
 from videochat_plugins.read.ffmpeg_file import File
-from videochat_plugins.read.ffmpeg_index import Index, Shown, config_of
+from videochat_plugins.read.ffmpeg_index import Index, Shown, config_of, told
 from videochat_plugins.read.ffmpeg_picture import Pictures
 from videochat_plugins.read.ffmpeg_process import Process
 from videochat_plugins.read.ffmpeg_program import command, opened, written
@@ -84,12 +85,24 @@ class Decoding:
         assert due[0] == place
         while not (place in self._seen and pictures.ready):
             if not self._process.step():
-                self._process.finish()
-                self._wrong = True
+                self._finish(place)
             if self._wrong or (self._last > place and place not in self._seen):
                 raise Unexpected(self._after_seek, self._interlaced)
         due.popleft()
         return np.ascontiguousarray(self._turn.apply(pictures.ready.popleft()))
+
+    def _finish(self, place: int) -> None:
+        """See how the program ended without a picture; if it never decoded it, that it has nothing to send is no fault.
+
+        Raises:
+            VideoError: if it crashed or failed.
+        """
+        try:
+            self._process.finish()
+        except VideoError:
+            if self._process.crashed or place in self._seen:
+                raise
+        self._wrong = True
 
     def __enter__(self) -> Self:
         return self
@@ -131,10 +144,9 @@ def _outputs(
     file: File, index: Index, places: Mapping[Size, set[int]], pipes: Sequence[int], options: dict[str, Any]
 ) -> list[Any]:
     chosen = set[int]().union(*places.values())
-    stream = opened(**options)[str(file.pictures.index)].filter("showinfo", checksum=0)
-    # Of frames whose time does not rise, the first alone; nothing after the last, which ends the run.
-    rises = f"not(lte(pts,prev_pts))*({_selection(chosen, index.pts)})"
-    stream = stream.filter("trim", end_pts=index.pts[max(chosen)] + 1).filter("select", rises)
+    stream = told(opened(**options)[str(file.pictures.index)], file.offset, file.latest)
+    stream = stream.filter("trim", end_pts=index.pts[max(chosen)] + 1)  # nothing after the last, which ends the run
+    stream = stream.filter("select", _selection(chosen, index.pts))
     stored = file.size
     if file.interlaced and file.pictures.planar and min(stored) >= 16:
         stream = stream.filter("estdif", mode="frame", deint="interlaced")

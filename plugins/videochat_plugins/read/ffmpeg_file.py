@@ -20,6 +20,8 @@ from videochat_plugins.read.ffmpeg_process import Process
 from videochat_plugins.read.ffmpeg_program import command, opened, written
 from videochat_plugins.read.pyav_picture import Turn, rotation_of, shown_size
 from videochat_plugins.read.pyav_source import STATES_DURATION
+from videochat_plugins.read.refusal import DAMAGED, ONLY_SOUND
+from videochat_plugins.read.timestamps import JUMP, latest
 
 _TAIL = 5.0  # seconds at the end in which the last packets are looked for
 _ROUNDED = 0.0051  # that a number may be off which is printed in hundredths
@@ -48,7 +50,7 @@ class File:
             VideoError: if there is none.
         """
         if self.header.pictures is None:
-            raise VideoError(f"{self.path}: holds no pictures, only sound")
+            raise VideoError(f"{self.path}: {ONLY_SOUND}")
         return self.header.pictures
 
     @property
@@ -84,12 +86,12 @@ class File:
     @cached_property
     def index(self) -> Index:
         """The frames that there are, or that the packets promise."""
-        promised = packet_index(self.packets.pictures, self.offset) if self.rate is None else None
+        promised = packet_index(self.packets.pictures, self.offset, self.latest) if self.rate is None else None
         return promised or self.look_again()
 
     def look_again(self) -> Index:
         """Decode all, since the packets do not tell which frames there are, and return the true index."""
-        self.index = decoded_index(self.path, self.pictures, self.rate, self.offset, self.timeout)
+        self.index = decoded_index(self.path, self.pictures, self.rate, self.offset, self.latest, self.timeout)
         return self.index
 
     @cached_property
@@ -140,7 +142,7 @@ class File:
         frame, _ = self.first
         size = frame.size if frame else self.pictures.size
         if not all(size):
-            raise VideoError(f"{self.path}: no picture in it can be decoded; the file is damaged")
+            raise VideoError(f"{self.path}: {DAMAGED}")
         return size
 
     @property
@@ -155,21 +157,31 @@ class File:
         header, kind = self.header, self.header.formats[0]
         states = kind in STATES_DURATION and not (kind == "matroska" and self.offset)
         if not states or not header.duration:
-            return max(self.ends(self.packets), default=0.0)
+            return max(self.ends, default=0.0)
         stated = header.duration + float(min(Fraction(0), header.start or Fraction(0)) if kind == "mov" else 0)
         tags = [end for track in (header.pictures, header.sound) if track and (end := track.stated_end) is not None]
-        found = self.ends(scan(self.path, header, self.timeout, last=_TAIL))
+        found = self._ends(scan(self.path, header, self.timeout, last=_TAIL))
         for ends in (tags, found):
             if exact := [end for end in ends if abs(end - stated) <= _ROUNDED]:
                 return max(exact)
         # Edit lists make what MP4 states for the whole too short: what there is counts.
-        return max(stated, found[0]) if kind == "mov" and header.pictures else stated
+        late = kind == "mov" and header.pictures is not None and stated < found[0] <= stated + JUMP
+        return found[0] if late else stated
 
-    def ends(self, packets: Scan) -> list[float]:
-        """Return where the packets of pictures and of sound end, seconds of media time."""
+    @property
+    def latest(self) -> float:
+        """Seconds of media time after which no frame is believed to come."""
+        return latest(self.duration)
+
+    @cached_property
+    def ends(self) -> list[float]:
+        """Where pictures and sound end, those that there are, by all their packets; seconds of media time."""
+        return self._ends(self.packets)
+
+    def _ends(self, packets: Scan) -> list[float]:
         tracks = (self.header.pictures, self.header.sound)
         return [
-            found.ends(self.offset, frame_step(track)) for found, track in zip(packets, tracks, strict=True) if track
+            found.end(self.offset, frame_step(track)) for found, track in zip(packets, tracks, strict=True) if track
         ]
 
     @property
@@ -180,7 +192,7 @@ class File:
         if track := self.header.pictures:
             width, height = shown_size(*self.size, track.pixel, self.turn)
             rotation = rotation_of(self.turn)
-            fps = self.fps or (self.packets.pictures.count / self.duration if self.duration else 0.0)
+            fps = self.fps or (len(self.packets.pictures.ends) / self.duration if self.duration else 0.0)
         streams = [
             Stream(track.kind, "unknown" if track.codec == "none" else track.codec, track.language)
             for track in self.header.tracks

@@ -17,6 +17,7 @@ from videochat_plugins.read.ffmpeg_decode import Decoding, Unexpected
 from videochat_plugins.read.ffmpeg_file import File
 from videochat_plugins.read.ffmpeg_index import frame_step, nearest
 from videochat_plugins.read.pyav_picture import scaled_size
+from videochat_plugins.read.refusal import DAMAGED
 
 _AT_ONCE = 500  # wants that one run serves at most: what it is to select stands in its command line
 _START = 30e6  # pixels that could be decoded in the time that another run takes to start
@@ -67,7 +68,7 @@ class Walk:
         index = self._file.index
         places = index.keys if self._keyframes else range(len(index.pts))
         if not places:
-            raise VideoError(f"{self._file.path}: no picture in it can be decoded; the file is damaged")
+            raise VideoError(f"{self._file.path}: {DAMAGED}")
         times = [index.times[place] for place in places] if self._keyframes else index.times
         end: float | None = None
         picks = []
@@ -87,7 +88,7 @@ class Walk:
         the last frame for as long as sound goes on.
         """
         file = self._file
-        shown, *others = file.ends(file.packets)
+        shown, *others = file.ends
         step = float(frame_step(file.pictures))
         if file.index.decoded:  # packets without times tell less than the frames
             shown = max(shown, file.index.times[-1] + step)

@@ -8,6 +8,7 @@ from pathlib import Path
 from videochat import VideoError
 from videochat_plugins.read.ffmpeg_process import Process
 from videochat_plugins.read.ffmpeg_program import command, opened, written
+from videochat_plugins.read.refusal import NO_STREAM, no_media
 
 _INPUT = re.compile(r"Input #0, (\S+), from '")
 _TIMES = re.compile(r"  Duration: (?:N/A|(\d+):(\d\d):(\d\d\.\d+))(?:, start: (-?\d+\.\d+))?")
@@ -143,19 +144,8 @@ def read_header(path: Path, timeout: float) -> Header:
             process.finish()
         except VideoError:
             if not header.formats and not process.crashed:
-                raise VideoError(f"{path}: {_refusal(path)}") from None
+                raise VideoError(f"{path}: {no_media(path)}") from None
             raise
     if header.pictures is None and header.sound is None:
-        raise VideoError(f"{path}: holds neither pictures nor sound that can be decoded")
+        raise VideoError(f"{path}: {NO_STREAM}")
     return header
-
-
-def _refusal(path: Path) -> str:
-    with path.open("rb") as file:
-        head = file.read(12)
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"skip"):
-        return "is an MP4 or MOV file without its index (the 'moov' box): it was cut off or is damaged; fetch it again"
-    return (
-        "is not a video, picture or sound file that can be read; playlists and other files that name further files "
-        "are not followed: name the media file itself"
-    )

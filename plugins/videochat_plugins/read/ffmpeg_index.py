@@ -8,17 +8,28 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from videochat import VideoError
 from videochat_plugins.read.ffmpeg_header import Header, Track
 from videochat_plugins.read.ffmpeg_process import Lines, Process
 from videochat_plugins.read.ffmpeg_program import command, opened, written
 from videochat_plugins.read.pyav_source import Clock
+from videochat_plugins.read.refusal import DAMAGED
+from videochat_plugins.read.timestamps import End
 
-_NO_TIME = -(1 << 63)
+# The program mends what it takes for disorder: a wild time would become that of all later packets, too. It goes by the
+# time of decoding, so all packets get the same one. Sound is then said to start at that, too: where a packet ends is
+# therefore sent as its duration.
+_NEVER = -(10**12)  # before any time that there is
+_ORDER = {"video": _NEVER, "audio": "STARTPTS"}
 _DISCARDED = 4  # a packet's flag: decoded, but not shown
+# Kinds of file whose clock has 33 bits. The program takes the way back from a jump of most of its range for its turn,
+# and puts off all that follows, pictures and sound.
+_TURNING = {"mpegts", "mpeg"}
+_TURN = 0.9 * 2**33
 _SHOWN = re.compile(r"n:\s*\d+ pts:\s*(-?\d+) .* s:(\d+)x(\d+) i:(.) iskey:(\d)")
 _CONFIG = re.compile(r"config in time_base: (\d+)/(\d+), frame_rate: (\d+)/(\d+)")
 
@@ -51,35 +62,44 @@ def config_of(line: str) -> tuple[Fraction, Fraction] | None:
 
 @dataclass(slots=True)
 class Packets:
-    """What the packets of one stream say; times are in units of the time base."""
+    """What the packets of one stream that are shown say; times are in units of the time base."""
 
     time_base: Fraction = Fraction(1)
-    pts: list[int] = field(default_factory=list)  # of those that are shown
+    pts: list[int] = field(default_factory=list)  # for sound: where the first starts, again and again
     keys: set[int] = field(default_factory=set)
-    count: int = 0
-    timeless: int = 0  # packets without a time
-    end: int | None = None  # of the one that ends last
+    ends: list[int | None] = field(default_factory=list)  # of each packet, as the file has them; None: without a time
 
-    def add(self, pts: int, duration: int, flags: int) -> None:
+    def add(self, pts: int, end: int, key: bool) -> None:
         """Take in one packet."""
-        self.count += 1
-        if pts == _NO_TIME:
-            self.timeless += 1
+        if end <= _NEVER:
+            self.ends.append(None)
             return
-        if not flags & _DISCARDED:
-            self.pts.append(pts)
-            self.end = max(pts + duration, pts if self.end is None else self.end)
-            if flags & 1:
-                self.keys.add(pts)
+        self.pts.append(pts)
+        self.ends.append(end)
+        if key:
+            self.keys.add(pts)
+
+    @property
+    def timeless(self) -> bool:
+        """Whether some have no time."""
+        return len(self.pts) < len(self.ends)
+
+    @property
+    def leap(self) -> int:
+        """The longest way on from the end of one to that of the next."""
+        ends = [end for end in self.ends if end is not None]
+        return max((after - before for before, after in pairwise(ends)), default=0)
 
     def forget_times(self) -> None:
         """Drop all times, since they are made up."""
-        self.pts, self.keys, self.timeless, self.end = [], set(), self.count, None
+        self.pts, self.keys, self.ends = [], set(), [None] * len(self.ends)
 
-    def ends(self, offset: Fraction, step: Fraction) -> float:
-        """Return the end of the last packet, seconds of media time; `step` is how long one without a time lasts."""
-        timed = 0.0 if self.end is None else float(self.end * self.time_base - offset)
-        return max(timed, float(self.timeless and self.count * step))
+    def end(self, offset: Fraction, step: Fraction) -> float:
+        """Return where they end, seconds of media time; `step` is how long a packet without a time lasts."""
+        clock, found = Clock.of(self.time_base, offset), End()
+        for number, end in enumerate(self.ends, 1):
+            found.add(float(number * step) if end is None else clock.seconds(end))
+        return found.believed
 
 
 class Scan(NamedTuple):
@@ -123,42 +143,72 @@ def frame_step(track: Track) -> Fraction:
 
 
 def scan(path: Path, header: Header, timeout: float, last: float | None = None) -> Scan:
-    """Read the packets of the main streams, all or those of about the `last` seconds, without decoding any."""
+    """Read the packets of the main streams, all or those of about the `last` seconds, without decoding any.
+
+    Raises:
+        VideoError: if the program crashes, fails or hangs, or misunderstands a timestamp.
+    """
     found = Scan(Packets(), Packets())
     main = [(packets, track) for packets, track in zip(found, (header.pictures, header.sound), strict=True) if track]
-    steps = [0] * len(main)  # units that stand for a duration which a packet does not state
-
-    def read(line: str) -> None:
-        if line.startswith("#tb "):
-            number, base = line[4:].split(": ")
-            packets, track = main[int(number)]
-            packets.time_base = Fraction(base)
-            steps[int(number)] = round(frame_step(track) / packets.time_base)
-        elif line[:1].isdigit():
-            number, _, pts, duration, size, _, *more = line.split(",")
-            flags = next((int(part.strip()[2:], 16) for part in more if part.startswith(" F=")), 1)
-            if int(size):
-                main[int(number)][0].add(int(pts), int(duration) or steps[int(number)], flags)
-
     source = opened() if last is None else opened(sseof=-last)
-    streams = [source[str(track.index)] for _, track in main]
 
     def build(pipes: Sequence[int]) -> list[str]:
-        return command(path, [written(streams, f"pipe:{pipes[0]}", f="framecrc", c="copy", copyinkf=None)])
+        outputs = []
+        for pipe, (_, track) in zip(pipes, main, strict=True):
+            times = f"setts=pts=PTS:dts={_ORDER[track.kind]}:duration=PTS+DURATION-({_NEVER})"
+            listed = written(source[str(track.index)], f"pipe:{pipe}", f="framecrc", c="copy", copyinkf=None, bsf=times)
+            outputs.append(listed)
+        return command(path, outputs)
 
-    with Process(path, timeout, [Lines(read)], build) as process:
+    with Process(path, timeout, [_listed(packets, frame_step(track)) for packets, track in main], build) as process:
         process.finish()
+    if header.formats[0] in _TURNING and any(packets.leap > _TURN for packets in found):
+        raise VideoError(
+            f"{path}: a damaged timestamp makes the program ffmpeg lose track of time; use the reader pyav"
+        )
     return found
 
 
-def packet_index(packets: Packets, offset: Fraction) -> Index | None:
-    """Return the index that packets promise; None if some of them have no time."""
-    if packets.timeless or not packets.pts:
+def _listed(packets: Packets, step: Fraction) -> Lines:
+    """Take the lines of `framecrc` into packets; one that does not state how long it lasts does for `step` seconds."""
+    units = 0
+
+    def read(line: str) -> None:
+        nonlocal units
+        if line.startswith("#tb 0: "):
+            packets.time_base = Fraction(line[7:])
+            units = round(step / packets.time_base)
+        elif line[:1].isdigit():
+            _, _, pts, duration, size, _, *more = line.split(",")
+            flags = next((int(part.strip()[2:], 16) for part in more if part.startswith(" F=")), 1)
+            if int(size) and not flags & _DISCARDED:
+                end = int(duration) + _NEVER
+                packets.add(int(pts), end if end != int(pts) else end + units, key=bool(flags & 1))
+
+    return Lines(read)
+
+
+def packet_index(packets: Packets, offset: Fraction, latest: float) -> Index | None:
+    """Return the index that packets promise, without frames later than `latest`; None if some packets have no time."""
+    last = Clock.of(packets.time_base, offset).timestamp(latest)
+    believed = {pts for pts in packets.pts if pts <= last}
+    if packets.timeless or not believed:
         return None
-    return Index.of(packets.time_base, offset, set(packets.pts), packets.keys, decoded=False)
+    return Index.of(packets.time_base, offset, believed, packets.keys, decoded=False)
 
 
-def decoded_index(path: Path, track: Track, rate: Fraction | None, offset: Fraction, timeout: float) -> Index:
+def told(stream: Any, offset: Fraction, latest: float) -> Any:
+    """Return a stream of frames that `showinfo` tells of, all but those whose time does not rise or is past `latest`.
+
+    These must go first: what follows, be it a filter or who reads what is told, relies on the order of times.
+    """
+    rises = f"not(lte(pts,prev_selected_pts))*lte(t,{float(offset) + latest:.6f})"
+    return stream.filter("select", rises).filter("showinfo", checksum=0)
+
+
+def decoded_index(
+    path: Path, track: Track, rate: Fraction | None, offset: Fraction, latest: float, timeout: float
+) -> Index:
     """Decode all pictures of a file, to see which there are; `rate` for a file without timestamps.
 
     Raises:
@@ -178,10 +228,14 @@ def decoded_index(path: Path, track: Track, rate: Fraction | None, offset: Fract
             time_base = config[0]
 
     source = opened() if rate is None else opened(r=str(rate))
-    shown = source[str(track.index)].filter("showinfo", checksum=0)
+    shown = told(source[str(track.index)], offset, latest)
     done = command(path, [written(shown, "-", f="null", fps_mode="passthrough")])
     with Process(path, timeout, [], lambda _: done, hear) as process:
-        process.finish()
+        try:
+            process.finish()
+        except VideoError:
+            if process.crashed or pts:
+                raise
     if not pts:
-        raise VideoError(f"{path}: no picture in it can be decoded; the file is damaged")
+        raise VideoError(f"{path}: {DAMAGED}")
     return Index.of(time_base, offset, pts, keys, decoded=True)

@@ -13,6 +13,7 @@ from videochat_plugins.read.pyav_decode import Decoder
 from videochat_plugins.read.pyav_frames import walk
 from videochat_plugins.read.pyav_probe import probe
 from videochat_plugins.read.pyav_subtitles import cues
+from videochat_plugins.read.timestamps import latest
 
 
 class PyAV(Reader):
@@ -50,8 +51,8 @@ class PyAV(Reader):
             VideoError: if nothing can be decoded.
         """
         keyframes = self.options.strategy == "keyframes"
-        latest = video.duration + 1  # later timestamps are not believed
-        with Decoder(video.path, keyframes=keyframes, threads=self.options.threads, latest=latest) as decoder:
+        last = latest(video.duration)
+        with Decoder(video.path, keyframes=keyframes, threads=self.options.threads, latest=last) as decoder:
             yield from walk(decoder, video, wanted)
 
     def audio(self, video: Video, rate: int, start: float = 0.0) -> Iterator[Chunk]:

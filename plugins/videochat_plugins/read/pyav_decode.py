@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from videochat import VideoError
 from videochat_plugins.read.pyav_source import Source, frame_rate, open_source
+from videochat_plugins.read.refusal import DAMAGED, ONLY_SOUND
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -65,7 +66,7 @@ class Decoder:
         self._start()
         found = next(self._frames, None)
         if found is None:
-            raise VideoError(f"{self.path}: no picture in it can be decoded; the file is damaged")
+            raise VideoError(f"{self.path}: {DAMAGED}")
         return found
 
     def keyframe_before(self, time: float) -> float | None:
@@ -111,7 +112,7 @@ class Decoder:
         self._source: Source = open_source(self.path)
         if self._source.pictures is None:
             self._source.close()
-            raise VideoError(f"{self.path}: holds no pictures, only sound")
+            raise VideoError(f"{self.path}: {ONLY_SOUND}")
         self._stream: VideoStream = self._source.pictures
         self._source.only(self._stream)
         self._clock = self._source.clock(self._stream)
@@ -194,4 +195,5 @@ class Decoder:
             self._lag = packet.pts - entries[0].timestamp
         self.read_to = self._clock.seconds(packet.pts)
         end = self._clock.seconds(packet.pts + packet.duration) if packet.duration else self.read_to + self.frame_time
-        self.shown_until = max(self.shown_until, end)
+        if end <= self.latest:
+            self.shown_until = max(self.shown_until, end)

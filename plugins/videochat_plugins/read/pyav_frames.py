@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from videochat import Frame, Video, VideoError, Want
 from videochat_plugins.read.pyav_decode import Decoded, Decoder
 from videochat_plugins.read.pyav_picture import Painter, scaled_size
+from videochat_plugins.read.refusal import DAMAGED
 
 _WORTH = 16  # frames that a seek must save: it throws away what the decoder's threads are at
 _WORTH_KEYFRAMES = 250  # the same where frames between keyframes are read but not decoded
@@ -53,7 +54,7 @@ class _Reach:
         if self._after is None:
             self._after = next(self._decoder, None)
             if self._after is None:
-                raise VideoError(f"{self._decoder.path}: no picture in it can be decoded; the file is damaged")
+                raise VideoError(f"{self._decoder.path}: {DAMAGED}")
         if self._after.time < time and not self.ended and self._worth_a_seek(time):
             self._before, self._after = None, self._seek(time)
         while self._after.time < time and not self.ended:

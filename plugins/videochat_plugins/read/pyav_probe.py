@@ -1,7 +1,6 @@
 """The facts of a file: from its headers, one decoded frame, and its packets where the headers do not say."""
 
 import itertools
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,14 +8,14 @@ from typing import TYPE_CHECKING
 from videochat import Stream, Video, VideoError
 from videochat_plugins.read.pyav_picture import Turn, rotation_of, shown_size, turn_of
 from videochat_plugins.read.pyav_source import PIXELS, STATES_DURATION, Source, frame_rate, is_video, open_source
+from videochat_plugins.read.refusal import NO_PICTURE
+from videochat_plugins.read.timestamps import JUMP, End
 
 if TYPE_CHECKING:
     import av.stream
     from av.video.frame import VideoFrame
 
 _TRIES = 200  # packets in which a first frame is looked for
-_JUMP = 3600.0  # seconds that a timestamp may lie after all before it and be believed without witness
-_WITNESSES = 16  # packets beyond a jump that make it believed: one wild timestamp may be that of several
 _TAIL = 40  # packets at the end in which the last frame shown is looked for: codecs reorder no more than 16
 
 
@@ -37,7 +36,7 @@ def probe(path: Path) -> Video:
             width, height = (frame.width, frame.height) if frame else (stream.width, stream.height)
             if not (width and height):
                 why = f"the file is damaged, or its pictures have over {PIXELS:,} pixels"
-                raise VideoError(f"{path}: no picture in it can be decoded; {why}")
+                raise VideoError(f"{path}: {NO_PICTURE}; {why}")
             turn = turn_of(frame) if frame else turn
             width, height = shown_size(width, height, stream.sample_aspect_ratio, turn)
             fps = frame_rate(stream)
@@ -117,7 +116,7 @@ def _last_shown(source: Source, stated: float) -> float:
         return 0.0
     tail = itertools.islice(source.packets(stream), _TAIL)
     last = source.clock(stream).seconds(max((packet.pts for packet in tail if packet.pts is not None), default=0))
-    return last if last <= stated + _JUMP else 0.0
+    return last if last <= stated + JUMP else 0.0
 
 
 def _scanned(path: Path) -> tuple[float, int]:
@@ -127,7 +126,7 @@ def _scanned(path: Path) -> tuple[float, int]:
     with open_source(path) as source:
         main: list[av.stream.Stream] = [stream for stream in (source.pictures, source.sound) if stream is not None]
         clocks = {stream.index: source.clock(stream) for stream in main}
-        ends = {stream.index: _End() for stream in main}
+        ends = {stream.index: End() for stream in main}
         steps = {stream.index: _step(stream) for stream in main}
         counts = dict.fromkeys(clocks, 0)
         for packet in source.packets(*main):
@@ -141,32 +140,6 @@ def _scanned(path: Path) -> tuple[float, int]:
                 ends[index].add(clocks[index].seconds(packet.pts) + float(steps[index]))
         pictures = counts.get(source.pictures.index, 0) if source.pictures is not None else 0
         return max((end.believed for end in ends.values()), default=0.0), pictures
-
-
-@dataclass(slots=True)
-class _End:
-    """The end of a stream, from its packets in turn; a few wild timestamps, as damage makes them, are left out."""
-
-    near: float = 0.0  # seconds; what no jump leads to
-    far: float = 0.0  # seconds; what lies beyond a jump, for the packets that came since
-    beyond: int = 0  # how many these are
-    count: int = 0  # packets
-
-    def add(self, end: float) -> None:
-        """Take in where a packet ends."""
-        self.count += 1
-        if end > self.near + _JUMP:
-            self.beyond += 1
-            self.far = max(self.far, end)
-            if self.beyond > _WITNESSES:
-                self.near, self.beyond = self.far, 0
-        else:
-            self.near, self.far, self.beyond = max(self.near, end), 0.0, 0
-
-    @property
-    def believed(self) -> float:
-        """The end, once all packets have been seen; a jump is believed, too, if most of them lie beyond it."""
-        return self.far if 2 * self.beyond >= self.count else self.near
 
 
 def _step(stream: "av.stream.Stream") -> Fraction:

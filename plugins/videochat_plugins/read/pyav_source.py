@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 from videochat import VideoError
 from videochat.sidecar import SUFFIXES
+from videochat_plugins.read.refusal import NO_STREAM, check_file, no_media
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -174,7 +175,7 @@ def _opened(path: Path) -> Source:
     pictures, sound = _picture_stream(container), _sound_stream(container)
     if pictures is None and sound is None:
         container.close()
-        raise VideoError(f"{path}: holds neither pictures nor sound that can be decoded")
+        raise VideoError(f"{path}: {NO_STREAM}")
     if pictures is not None:
         pictures.codec_context.options = {"max_pixels": str(PIXELS)}
     return Source(path, container, _offset(container), pictures, sound)
@@ -193,44 +194,13 @@ def frame_rate(stream: "VideoStream") -> Fraction | None:
     return next((rate for rate in rates if rate is not None and Fraction(1, 3600) <= rate <= 1000), None)
 
 
-def check_file(path: Path) -> None:
-    """Make sure that there is a file with something in it that may be read.
-
-    Raises:
-        VideoError: if there is not.
-    """
-    try:
-        size = path.stat().st_size
-        if path.is_dir():
-            raise VideoError(f"{path}: is a folder; name one video file in it")
-        if not path.is_file():
-            raise VideoError(f"{path}: is not a regular file; copy what it gives into a file first")
-        with path.open("rb"):
-            pass
-    except FileNotFoundError:
-        raise VideoError(f"{path}: no such file") from None
-    except PermissionError:
-        raise VideoError(f"{path}: may not be read by this user; change its permissions") from None
-    except (OSError, ValueError) as error:  # a name too long, or with a zero byte in it
-        raise VideoError(f"{path}: cannot be opened: {getattr(error, 'strerror', None) or error}") from None
-    if size == 0:
-        raise VideoError(f"{path}: is empty (0 bytes); was it copied whole?")
-
-
 def _reason(path: Path, error: Exception) -> str:
     """Say in one sentence why FFmpeg refused a file that is there and not empty."""
     import av
 
-    with path.open("rb") as file:
-        head = file.read(12)
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"skip"):
-        return "is an MP4 or MOV file without its index (the 'moov' box): it was cut off or is damaged; fetch it again"
     if isinstance(error, av.error.InvalidDataError | av.error.ArgumentError | av.error.EOFError | ValueError):
-        return (
-            "is not a video, picture or sound file that can be read; playlists and other files that name further files "
-            "are not followed: name the media file itself"
-        )
-    return f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        return no_media(path)
+    return no_media(path, getattr(error, "strerror", None) or str(error))
 
 
 def _picture_stream(container: "InputContainer") -> "VideoStream | None":

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from videochat import Chunk
+from videochat_plugins.read.timestamps import latest
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -107,14 +108,14 @@ def _gathered(pieces: Iterator[Piece], least: int) -> Iterator[Piece]:
 def _on_grid(decoded: Decoded, native: int, begin: int, duration: float) -> Iterator[Piece]:
     """Yield the sound at its own rate, without gaps, from sample number `begin` on or from where it starts."""
     jitter = round(_JITTER * native)
-    latest = (duration + 1) * native
+    last = latest(duration) * native
     due: int | None = None
     for time, samples in decoded:
         place = (due or 0) if time is None else round(time * native)
         if due is None:
             due = place
         stray = place - due
-        if stray > jitter and place <= latest:
+        if stray > jitter and place <= last:
             due = max(due, begin)
             while due < place:
                 silence = np.zeros(min(native, place - due), np.float32)
