@@ -125,3 +125,9 @@ def test_frames_go_up_in_one_copy_and_unchanged() -> None:
     batch = upload(images, "cpu")
     assert (batch.shape, batch.dtype) == ((3, 4, 6, 3), torch.uint8)
     assert np.array_equal(batch.numpy(), np.stack(images))
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+def test_a_checkpoint_has_a_name(name: str) -> None:
+    with pytest.raises(ValueError, match="must name a model"):
+        tower(checkpoint=name)

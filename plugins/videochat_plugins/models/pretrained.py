@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from videochat import Component, Key, Pool, StackError, UnavailableError, Weights
 from videochat.component import FASTER_ONLY
@@ -20,7 +20,7 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 class ModelOptions(Component.Options):
     """Which weights, and how they run."""
 
-    checkpoint: str = Field(min_length=1)
+    checkpoint: str
     """The model: a hub's `org/name` or `org/name@revision`, or a folder."""
     precision: Precision = "auto"
     """Numbers that the model computes in; auto: bfloat16 or float16 on a GPU, float32 on a CPU."""
@@ -28,6 +28,13 @@ class ModelOptions(Component.Options):
     """Where the model runs: cpu, cuda, cuda:1, ...; empty: where the stack's models run."""
     batch: int | None = Field(default=None, ge=1, le=4096, json_schema_extra=FASTER_ONLY)
     """Inputs in one forward; null: as measured to be good on the device. Halved where memory runs out."""
+
+    @field_validator("checkpoint")
+    @classmethod
+    def _names_something(cls, name: str) -> str:
+        if not name.strip():
+            raise ValueError("must name a model: a hub's org/name, or a folder")
+        return name
 
 
 class Pretrained(Component):

@@ -29,7 +29,7 @@ class UniFormerV2Classifier(ActionPerceiver):
     class Options(ActionPerceiver.Options):
         """Which weights, and which actions are named."""
 
-        checkpoint: str = Field(default="Andy1621/uniformerv2", min_length=1)
+        checkpoint: str = "Andy1621/uniformerv2"
         """The model: a hub's `org/name` or `org/name@revision` that holds the released file, or such a file."""
         frames: int = Field(default=8, ge=1, le=256)
         """Frames of a window that the network sees, at the middles of equal parts of it: as many as in its training."""

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
-
 from videochat import Component, Pool, UnavailableError, hookimpl
 from videochat_plugins.models.preprocess import Preprocess
 from videochat_plugins.perceive.action import ActionPerceiver
@@ -25,7 +23,7 @@ class VideoClassifier(ActionPerceiver):
     class Options(ActionPerceiver.Options):
         """Which classifier, and which actions are named."""
 
-        checkpoint: str = Field(default="MCG-NJU/videomae-base-finetuned-kinetics", min_length=1)
+        checkpoint: str = "MCG-NJU/videomae-base-finetuned-kinetics"
         """The model: a hub's `org/name` or `org/name@revision`, or a folder."""
 
     released: ClassVar[Mapping[str, int]] = {

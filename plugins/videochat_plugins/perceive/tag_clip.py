@@ -22,7 +22,7 @@ class ClipTagger(Tagger):
     class Options(Tagger.Options):
         """Which model, and how sure it must be."""
 
-        checkpoint: str = Field(default="openai/clip-vit-base-patch32", min_length=1)
+        checkpoint: str = "openai/clip-vit-base-patch32"
         """The model: a hub's `org/name` or `org/name@revision`, or a folder."""
         threshold: float = Field(default=0.02, ge=0, le=1)
         """Share that a tag must have."""

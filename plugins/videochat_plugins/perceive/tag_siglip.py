@@ -22,7 +22,7 @@ class SiglipTagger(Tagger):
     class Options(Tagger.Options):
         """Which model, and how sure it must be."""
 
-        checkpoint: str = Field(default="google/siglip-base-patch16-224", min_length=1)
+        checkpoint: str = "google/siglip-base-patch16-224"
         """The model: a hub's `org/name` or `org/name@revision`, or a folder."""
         threshold: float = Field(default=0.05, ge=0, le=1)
         """Probability that a tag must have; SigLIP is sparing with it."""
