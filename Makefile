@@ -2,8 +2,10 @@
 #
 #   make demo    run the main job on the bundled example
 #   make test    lint, types, import walls, tests
+#   make yolo    the tests of detect.yolo, in an environment of its own: its library is AGPL-3.0 and needs torchvision
 #   make lint    all of that but the tests
 #   make bench   measure against the limits; writes benchmarks/results/bench.json
+#   make bench-gpu   the same for the models at their full size, where there is a GPU
 #   make clean   remove what these made
 
 PYTHON ?= python3
@@ -12,9 +14,13 @@ BIN := $(VENV)/bin
 EXAMPLE := examples/example.mp4
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
+# First and alone: pip then keeps the build of it that suits this machine, whatever else asks for torch.
+TORCH := $(shell sed -n '/^torch==/p' constraints.txt)
+EXTRAS := offline,ffmpeg,openai,models,whisper,faster-whisper,langchain,quantised,lora
+
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint yolo bench bench-gpu clean
 
 demo: $(VENV)/.demo
 	$(BIN)/videochat plan $(EXAMPLE)
@@ -34,6 +40,9 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
+bench-gpu: $(VENV)/.dev
+	$(BIN)/python -m benchmarks models
+
 clean:
 	rm -rf $(VENV) dist build benchmarks/results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -45,8 +54,9 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.pip
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.pip
-	@echo "Installing videochat[offline,ffmpeg,openai] and its tools into $(VENV)"
-	@$(INSTALL) --editable ".[offline,ffmpeg,openai]" --group test --group lint
+	@echo "Installing videochat[$(EXTRAS)] and its tools into $(VENV)"
+	@$(INSTALL) "$(TORCH)"
+	@$(INSTALL) --editable ".[$(EXTRAS)]" --group test --group lint
 	@touch $@ $(VENV)/.demo
 
 $(VENV)/.pip:

@@ -47,6 +47,12 @@ def test_every_built_in_has_a_docstring_and_a_test(entry: Entry) -> None:
     assert list((ROOT / "tests" / "plugins").glob(f"test_{stage}_{name}*.py"))
 
 
+@pytest.mark.parametrize("entry", BUILT_INS, ids=lambda entry: f"{entry.stage}.{entry.name}")
+def test_every_built_in_stands_in_the_table_of_plugins(entry: Entry) -> None:
+    table = (ROOT / "docs" / "stacks.md").read_text().partition("## Every plugin")[2]
+    assert f"`{entry.name}`" in table
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_config_validates_and_plans(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIDEOCHAT_CACHE", str(tmp_path))

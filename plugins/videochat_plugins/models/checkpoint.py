@@ -171,7 +171,7 @@ class Checkpoint:
         command = f"hf download {self.name.replace('@', ' --revision ')}{f' {self.file}' if self.file else ''}"
         return UnavailableError(
             f"the checkpoint {self.name}{size} is not here and could not be downloaded ({why}): run `{command}` where "
-            "there is a network, or set `checkpoint` to a folder that holds it; the stack `offline` needs none"
+            "there is a network, or name a folder that holds it; the stack `offline` needs none"
         )
 
 

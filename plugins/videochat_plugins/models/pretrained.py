@@ -137,7 +137,8 @@ def load_model(cls: Any, checkpoint: Checkpoint, precision: str, device: str, **
     import torch
 
     folder = checkpoint.fetch()
-    how = {"dtype": getattr(torch, precision), "local_files_only": True, "ignore_mismatched_sizes": True, **how}
+    how = {"dtype": getattr(torch, precision), "local_files_only": True, "trust_remote_code": False, **how}
+    how["ignore_mismatched_sizes"] = True  # they are told below, by name
     try:
         with _quiet():
             model, told = cls.from_pretrained(folder, output_loading_info=True, **how)

@@ -1,0 +1,265 @@
+"""Language models on this machine, loaded with transformers."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import cached_property, partial
+from typing import Any, ClassVar
+
+from pydantic import Field, field_validator
+
+from videochat import (
+    LLM,
+    Component,
+    Generation,
+    Key,
+    LLMError,
+    Message,
+    Pool,
+    Reply,
+    Text,
+    Tokens,
+    UnavailableError,
+    Usage,
+    Weights,
+    hookimpl,
+)
+from videochat.prompt import Part
+from videochat_plugins.llm.transformers_form import Form, has_own, shipped
+from videochat_plugins.llm.transformers_generate import Decoder, Sampler
+from videochat_plugins.llm.transformers_load import (
+    Quantisation,
+    adapter_files,
+    check_adapter,
+    load_causal_lm,
+    load_tokenizer,
+    need,
+    window_of,
+)
+from videochat_plugins.llm.transformers_prompt import Prompt, Writer, length
+from videochat_plugins.llm.transformers_stream import TextStream
+from videochat_plugins.models.batches import out_of_memory
+from videochat_plugins.models.checkpoint import Checkpoint
+from videochat_plugins.models.pretrained import Precision, Pretrained, check_device
+
+_DECODING = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+
+
+class Transformers(Pretrained, LLM):
+    """Ask a language model on this machine: any decoder that AutoModelForCausalLM loads.
+
+    The prompt takes the model's own chat template; those that can think first are told not to. Only the template and
+    the prompt file can write control tokens: what was perceived, asked or answered stays letters. Embeddings stand in
+    the prompt as they are, in the place of {video}; they must have been made for this model (`space`). What a turn
+    shares with the one before, as a rule the whole video, is not computed again.
+
+    Runs no code that comes with a checkpoint.
+    """
+
+    class Options(LLM.Options):
+        """Which model, and how it answers."""
+
+        model: str = Field(default="Qwen/Qwen3-1.7B", min_length=1)
+        """The model: a hub's `org/name` or `org/name@revision`, or a folder."""
+        precision: Precision = "auto"
+        """Numbers that the model computes in; auto: bfloat16 or float16 on a GPU, float32 on a CPU."""
+        device: str = ""
+        """Where the model runs: cpu, cuda, cuda:1, ...; empty: where the stack's models run."""
+        quantisation: Quantisation | None = None
+        """Store the weights in 8bit (LLM.int8) or 4bit (NF4), a half or a quarter of the memory; null: as they are."""
+        adapter: str = ""
+        """A LoRA adapter for the model, as peft saves it: a hub's `org/name` or a folder; empty: none."""
+        template: str = ""
+        """How turns are written: vicuna, videochat, stablelm, moss, or a .jinja file; empty: the model's own way."""
+        window: int | None = Field(default=None, gt=0)
+        """Tokens that prompt and answer may take together; null: as many as the model was made for."""
+        top_k: int | None = Field(default=None, ge=0)
+        """Draw from so many of the likeliest tokens, 0: from all; null: as the model's makers advise."""
+        top_p: float | None = Field(default=None, gt=0, le=1)
+        """Draw from the likeliest tokens that have this probability together; null: as the model's makers advise."""
+        repetition_penalty: float | None = Field(default=None, gt=0)
+        """Above 1 tokens that are there already become less likely; null: as the model's makers advise."""
+
+        @field_validator("template")
+        @classmethod
+        def _form(cls, name: str) -> str:
+            if name:
+                Form.find(name)
+            return name
+
+    released: ClassVar[Mapping[str, int]] = {"Qwen/Qwen3-1.7B": 4_080_000_000}
+    needs = ("config.json", "tokenizer.json|tokenizer.model|vocab.json|spiece.model")
+    options: Any
+    _decoder: Decoder | None = None
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Where the model's files are."""
+        name = self.options.model
+        return Checkpoint(name, self.released.get(name, 0), self.needs)
+
+    @property
+    def adapter(self) -> Checkpoint | None:
+        """Where the adapter's files are, if there is one."""
+        return adapter_files(self.options.adapter) if self.options.adapter else None
+
+    @property
+    def space(self) -> str:  # type: ignore[override]
+        """The id of the model's weights; an adapter changes what the model says, not what its embeddings mean."""
+        return self.checkpoint.weights().id
+
+    @property
+    def accepts(self) -> Collection[type[Part]]:
+        """Text, and embeddings."""
+        return {Text, Tokens}
+
+    @property
+    def window(self) -> int:
+        """What the options or else the model's config.json say.
+
+        Raises:
+            StackError: if neither does.
+        """
+        return self.options.window or window_of(self.checkpoint)
+
+    def weights(self) -> Sequence[Weights]:
+        """Return the checkpoint and the adapter, without loading them and without network."""
+        return tuple(files.weights() for files in (self.checkpoint, self.adapter) if files)
+
+    def check(self) -> None:
+        """Make sure that model, adapter, chat template and packages are here, or can be asked for.
+
+        Raises:
+            UnavailableError: naming what is missing or wrong.
+        """
+        super().check()
+        if self.options.quantisation:
+            need("bitsandbytes", "quantised", "llm.quantisation")
+        if self.adapter:
+            check_adapter(self.adapter)
+        folder = self.checkpoint.path
+        if folder and not self.options.template and not has_own(folder):
+            raise UnavailableError(
+                f"the checkpoint {self.checkpoint.name} has no chat template: set llm.template to the form that it was "
+                f"trained with, {', '.join(shipped())}, or to a .jinja file"
+            )
+
+    def fetch(self) -> None:
+        """Download what is not here.
+
+        Raises:
+            UnavailableError: if it cannot be had.
+        """
+        for files in (self.checkpoint, self.adapter):
+            if files:
+                files.fetch()
+        self.check()
+
+    def load(self, pool: Pool) -> None:
+        """Load model and tokenizer; the same model with the same adapter is loaded once.
+
+        Raises:
+            UnavailableError: if they cannot be loaded.
+            StackError: if there is no such device.
+        """
+        self.device = self.options.device or pool.device
+        check_device(self.device)
+        adapter, quantisation = self.adapter, self.options.quantisation
+        name = "AutoModelForCausalLM" + (f" with {adapter.weights().id}" if adapter else "")
+        precision = self.precision(pool)
+        key = Key(name, self.checkpoint.weights().id, precision, quantisation or "", self.device)
+        build = partial(load_causal_lm, self.checkpoint, precision, self.device, quantisation, adapter)
+        model = pool.get(key, build)
+        if self._decoder is None or self._decoder.model is not model:
+            self._decoder = Decoder(model)
+
+    def close(self) -> None:
+        """Let go of the model and of what it remembers of the talk."""
+        self._decoder = None
+
+    def count(self, part: Part) -> int:
+        """Return how many tokens a text takes, or how many rows embeddings have; turn markers come on top."""
+        if isinstance(part, Text):
+            return self._writer.count(part.text)
+        if isinstance(part, Tokens):
+            return part.tokens.shape[0]
+        raise LLMError(f"llm transformers takes no {type(part).__name__}: use a prompt file without {{video}}")
+
+    def answer(self, messages: Sequence[Message], generation: Generation) -> Reply:
+        """Start an answer; nothing is computed before its first piece is asked for.
+
+        Raises:
+            LLMError: while the reply is read, if the prompt is too long or does not fit the model, or memory runs out.
+        """
+        reply = Reply(iter(()))
+        reply.pieces = self._pieces(reply, messages, generation)
+        return reply
+
+    def _pieces(self, reply: Reply, messages: Sequence[Message], generation: Generation) -> Iterator[str]:
+        if self._decoder is None:
+            raise LLMError("llm transformers: the model is not loaded: call load first")
+        prompt = self._writer.write(messages)
+        self._check_prompt(prompt, messages, self._decoder)
+        stop = [*(self._form.stop if self._form else ()), *generation.stop]
+        added = self._tokenizer.get_added_vocab()  # special ones are not decoded: they are looked for as ids
+        ends = self._decoder.ends | {self._tokenizer.eos_token_id} | {added[text] for text in stop if text in added}
+        text = TextStream(partial(self._tokenizer.decode, **_DECODING), stop)
+        limit = min(generation.max_tokens, self.window - length(prompt))
+        reply.finish = "length"
+        try:
+            with closing(self._decoder.draw(prompt, self._sampler(self._decoder, generation), limit)) as drawn:
+                for number, id in enumerate(drawn, start=1):
+                    reply.usage = Usage(length(prompt), number)
+                    piece = "" if id in ends else text.add(id)
+                    if id in ends or text.stopped:
+                        reply.finish = "stop"
+                    if piece:
+                        yield piece
+                    if reply.finish == "stop":
+                        break
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            raise LLMError(
+                f"llm transformers: {self.options.model} ran out of memory on {self.device} with a prompt of "
+                f"{length(prompt)} tokens: set llm.quantisation to 4bit, lower llm.window, or use a smaller llm.model"
+            ) from None
+        if rest := text.rest():
+            yield rest
+
+    def _check_prompt(self, prompt: Prompt, messages: Sequence[Message], decoder: Decoder) -> None:
+        name = f"llm transformers: {self.options.model}"
+        for part in (part for message in messages for part in message.parts if isinstance(part, Tokens)):
+            if part.space != self.space:
+                raise LLMError(f"{name} takes embeddings made for {self.space!r}, and these are for {part.space!r}")
+            if part.tokens.shape[1:] != (decoder.width,):
+                shape = "x".join(map(str, part.tokens.shape))
+                raise LLMError(f"{name} takes embeddings {decoder.width} wide, and these are {shape}")
+        if length(prompt) >= self.window:
+            raise LLMError(
+                f"{name} takes {self.window} tokens, prompt and answer together, and the prompt alone has "
+                f"{length(prompt)}: ask about less of the video, or raise llm.window if the model can read more"
+            )
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        return load_tokenizer(self.checkpoint)
+
+    @cached_property
+    def _form(self) -> Form | None:
+        return Form.find(self.options.template) if self.options.template else None
+
+    @cached_property
+    def _writer(self) -> Writer:
+        return Writer(self._tokenizer, self._form)
+
+    def _sampler(self, decoder: Decoder, generation: Generation) -> Sampler:
+        neutral = {"top_k": 0, "top_p": 1.0, "repetition_penalty": 1.0}
+        chosen = {name: getattr(self.options, name) for name in neutral}
+        filled = {n: decoder.advised(n, neutral[n]) if value is None else value for n, value in chosen.items()}
+        return Sampler(temperature=generation.temperature, seed=generation.seed, **filled)
+
+
+@hookimpl
+def register_components(register: Callable[[str, str, type[Component]], None]) -> None:
+    """Register the language model."""
+    register("llm", "transformers", Transformers)

@@ -1,0 +1,135 @@
+"""Loads a causal language model: quantised, if wanted, and with a LoRA adapter."""
+
+import json
+import warnings
+from importlib.util import find_spec
+from typing import Any, Literal
+
+from videochat import StackError, UnavailableError
+from videochat_plugins.models.checkpoint import Checkpoint
+from videochat_plugins.models.pretrained import load_model
+
+Quantisation = Literal["8bit", "4bit"]
+_WINDOWS = ("max_position_embeddings", "n_positions", "max_sequence_length")  # as the families of models call it
+
+
+def adapter_files(name: str) -> Checkpoint:
+    """Return the files of an adapter as peft saves it."""
+    return Checkpoint(name, needs=("adapter_config.json",), stem="adapter_model")
+
+
+def check_adapter(adapter: Checkpoint) -> None:
+    """Make sure that an adapter is whole and of a kind that can be put into a model, or can be asked for.
+
+    Raises:
+        UnavailableError: if it is not.
+    """
+    need("peft", "lora", "llm.adapter")
+    adapter.check()
+    if adapter.path is None:
+        return
+    file = adapter.path / "adapter_config.json"
+    try:
+        kind = json.loads(file.read_text(encoding="utf-8"))["peft_type"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UnavailableError(f"{file} does not describe an adapter") from None
+    if kind != "LORA":
+        raise UnavailableError(f"the adapter {adapter.name} is of type {kind}, and this needs LORA")
+
+
+def need(module: str, extra: str, option: str) -> None:
+    """Make sure that the package behind an option is installed.
+
+    Raises:
+        UnavailableError: with the command that gets it.
+    """
+    if find_spec(module) is None:
+        raise UnavailableError(f'{option} needs {module}: pip install "videochat[{extra}]"')
+
+
+def load_causal_lm(
+    checkpoint: Checkpoint, precision: str, device: str, quantisation: Quantisation | None, adapter: Checkpoint | None
+) -> Any:
+    """Return a transformers model that goes on from text, in evaluation mode.
+
+    An adapter's weights are added to the model's; beside quantised weights they stay apart, since adding would round
+    them away.
+
+    Raises:
+        UnavailableError: if it cannot be loaded, or is of a kind that keeps no keys and values.
+    """
+    import inspect
+
+    import transformers
+
+    how: dict[str, Any] = {"device_map": {"": device}, "trust_remote_code": False}
+    if quantisation:
+        how["quantization_config"] = _bitsandbytes(quantisation, precision)
+    model = load_model(transformers.AutoModelForCausalLM, checkpoint, precision, device, **how)
+    if not {"past_key_values", "logits_to_keep"} <= {*inspect.signature(model.forward).parameters}:
+        what = f"the checkpoint {checkpoint.name} is a {model.config.model_type} model"
+        raise UnavailableError(f"{what}, and this needs a decoder with attention")
+    return _with_adapter(model, adapter, device, merge=quantisation is None) if adapter else model
+
+
+def load_tokenizer(checkpoint: Checkpoint) -> Any:
+    """Return the tokenizer of a checkpoint, without its weights.
+
+    Raises:
+        UnavailableError: if it cannot be loaded, or is none that tells where in the text its tokens stand.
+    """
+    import transformers
+
+    folder = checkpoint.fetch()
+    try:
+        found = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # of a dozen kinds, from a dozen formats of file
+        raise UnavailableError(f"the tokenizer of {checkpoint.name} cannot be loaded: {error}") from None
+    if not found.is_fast:
+        raise UnavailableError(
+            f"the tokenizer of {checkpoint.name} has no fast form, a tokenizer.json, which this needs"
+        )
+    return found
+
+
+def window_of(checkpoint: Checkpoint) -> int:
+    """Return how many tokens a model was made to read, as its config.json has it.
+
+    Raises:
+        StackError: if that does not say.
+    """
+    config = checkpoint.config()
+    config = config.get("text_config", config)
+    found = [config[name] for name in _WINDOWS if isinstance(config.get(name), int)]
+    if not found:
+        raise StackError(f"the checkpoint {checkpoint.name} does not say how much it reads: set llm.window")
+    return int(found[0])
+
+
+def _bitsandbytes(quantisation: Quantisation, precision: str) -> Any:
+    import torch
+    import transformers
+
+    if quantisation == "8bit":  # LLM.int8(), arXiv 2208.07339
+        return transformers.BitsAndBytesConfig(load_in_8bit=True)
+    return transformers.BitsAndBytesConfig(  # NF4, arXiv 2305.14314
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, precision),
+    )
+
+
+def _with_adapter(model: Any, adapter: Checkpoint, device: str, merge: bool) -> Any:
+    from peft import PeftModel
+
+    folder = adapter.fetch()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # between peft and transformers
+            warnings.filterwarnings("error", message="Found missing adapter keys")
+            adapted = PeftModel.from_pretrained(model, str(folder), torch_device=device)
+    except (OSError, ValueError, KeyError, RuntimeError, UserWarning) as error:
+        raise UnavailableError(f"the adapter {adapter.name} does not fit the model: {error}") from None
+    whole = adapted.merge_and_unload() if merge else adapted.get_base_model()
+    return whole.eval().requires_grad_(False)
