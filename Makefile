@@ -2,7 +2,7 @@
 #
 #   make demo    run the main job on the bundled example
 #   make test    lint, types, import walls, tests
-#   make yolo    the tests of detect.yolo, in an environment of its own: its library is AGPL-3.0 and needs torchvision
+#   make yolo    test detect.yolo in .venv-yolo: its library is AGPL-3.0 and brings another OpenCV
 #   make lint    all of that but the tests
 #   make bench   measure against the limits; writes benchmarks/results/bench.json
 #   make bench-gpu   the same for the models at their full size, where there is a GPU
@@ -37,6 +37,9 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+yolo: $(VENV)-yolo/.yolo
+	$(VENV)-yolo/bin/python -m pytest -q tests/yolo
+
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
@@ -44,7 +47,7 @@ bench-gpu: $(VENV)/.dev
 	$(BIN)/python -m benchmarks models
 
 clean:
-	rm -rf $(VENV) dist build benchmarks/results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-yolo dist build benchmarks/results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: what is installed is installed once, until one of these files changes.
@@ -58,6 +61,14 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.pip
 	@$(INSTALL) "$(TORCH)"
 	@$(INSTALL) --editable ".[$(EXTRAS)]" --group test --group lint
 	@touch $@ $(VENV)/.demo
+
+$(VENV)-yolo/.yolo: pyproject.toml constraints.txt | $(VENV)/.pip
+	@echo "Installing videochat[yolo] into $(VENV)-yolo"
+	@$(PYTHON) -m venv $(VENV)-yolo
+	@$(VENV)-yolo/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	@$(VENV)-yolo/bin/python -m pip install --quiet --constraint constraints.txt "$(TORCH)"
+	@$(VENV)-yolo/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[yolo]" --group test
+	@touch $@
 
 $(VENV)/.pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

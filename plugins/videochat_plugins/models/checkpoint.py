@@ -103,7 +103,8 @@ class Checkpoint:
         try:
             if self.file:
                 return Path(hub.hf_hub_download(repository, self.file, revision=revision or None))
-            listed = hub.list_repo_files(repository, revision=revision or None)
+            facts = hub.model_info(repository, revision=revision or None, timeout=20)
+            listed = [file.rfilename for file in facts.siblings or ()]
             best, other = self._whole
             weights = "*.safetensors" if best in listed or _index(best) in listed else f"{other.partition('.')[0]}*"
             hub.snapshot_download(repository, revision=revision or None, allow_patterns=[*_TEXTS, weights])
