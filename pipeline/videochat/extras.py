@@ -19,7 +19,8 @@ def require(components: Collection[Component]) -> None:
     """Check that all components can run here before any work is done.
 
     Raises:
-        UnavailableError: naming each extra that is missing and the pip command that gets it.
+        UnavailableError: naming each extra that is missing and the pip command that gets it, or each model that is
+            missing or damaged.
     """
     lacking: dict[str, list[str]] = {}  # what is to be had, and who needs it: one sentence for all of them
     for cls in dict.fromkeys(map(type, components)):
@@ -28,8 +29,14 @@ def require(components: Collection[Component]) -> None:
     if lacking:
         sentences = (f"{', '.join(uses)} need{'s' * (len(uses) == 1)} {what}" for what, uses in lacking.items())
         raise UnavailableError("\n".join(sentences))
+    faults: dict[str, None] = {}  # in order, each once: two components may need the same model
     for component in components:
-        component.check()
+        try:
+            component.check()
+        except UnavailableError as error:
+            faults[str(error)] = None
+    if faults:
+        raise UnavailableError("\n".join(faults))
 
 
 def prepare(components: Collection[Component]) -> None:

@@ -57,7 +57,7 @@ def test_it_is_used_from_yaml(installed: Path) -> None:
     done = spawn("watch", EXAMPLE, "-c", installed / "night.yaml", *others, env={"PYTHONPATH": str(installed)})
     assert (done.code, done.err) == (0, "")
     found = [line.partition(" ")[0] for line in done.out.splitlines() if line.endswith("dark: the picture is dark")]
-    assert found == [f"00:{second:02}-00:{second + 1:02}" for second in range(6, 12)]
+    assert found == ["00:06-00:12"]  # the second shot
 
 
 def broken(folder: Path, name: str, text: str) -> Path:
