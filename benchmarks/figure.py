@@ -7,6 +7,10 @@ from time import perf_counter
 from typing import Any, Self
 
 
+class SkippedError(Exception):
+    """A part cannot be measured on this machine; says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Figure:
     """A ratio and where it comes from; both values are in `unit`."""
@@ -17,7 +21,7 @@ class Figure:
     baseline: str
     reference: float
     ratio: float
-    limit: float
+    limit: float | None  # of the ratio; None: it is told, and binds nobody
     unit: str
     pairs: int
 
@@ -28,7 +32,7 @@ class Figure:
         measured: str,
         baseline: str,
         pairs: Sequence[tuple[float, float]],
-        limit: float,
+        limit: float | None,
         unit: str = "s",
     ) -> Self:
         """Make the figure of pairs that were measured in turns, A B A B: medians of each side and of the ratios.
@@ -42,7 +46,7 @@ class Figure:
     @property
     def ok(self) -> bool:
         """Whether the ratio keeps its limit."""
-        return self.ratio <= self.limit
+        return self.limit is None or self.ratio <= self.limit
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""

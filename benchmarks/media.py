@@ -3,6 +3,7 @@
 import os
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 FOLDER = Path(tempfile.gettempdir()) / "videochat-benchmarks"
@@ -36,8 +37,23 @@ def looped(name: str, size: str, fps: int, gop: int, minutes: int) -> Path:
     else:
         source = ["-stream_loop", str(minutes - 1), "-i", str(looped(name, size, fps, gop, minutes=1))]
         coding = ["-c", "copy"]
+    write(path, [*source, *coding])
+    return path
+
+
+def sounding(size: str, seconds: int) -> Path:
+    """Return so many seconds at 25 fps with a tone, H.264 and AAC."""
+    path = FOLDER / f"sounding-{size}-{seconds}.mp4"
+    if not path.exists():
+        source = ["-f", "lavfi", "-i", f"testsrc2=size={size}:rate=25", "-f", "lavfi", "-i", "sine=frequency=300"]
+        coding = ["-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-c:a", "aac", "-t", str(seconds)]
+        write(path, [*source, *coding])
+    return path
+
+
+def write(path: Path, arguments: Sequence[str]) -> None:
+    """Let the ffmpeg program make a file; there is none, or a whole one."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.mp4")
-    subprocess.run([ffmpeg(), "-v", "error", "-y", *source, *coding, str(part)], check=True, stdin=subprocess.DEVNULL)
+    subprocess.run([ffmpeg(), "-v", "error", "-y", *arguments, str(part)], check=True, stdin=subprocess.DEVNULL)
     part.replace(path)
-    return path
