@@ -117,6 +117,9 @@ class Checker:
         embedders = {name: p for name, p in perceivers.items() if "embedding" in p.emits}
         if "textualizing_videos" in template.placeholders and Text not in model.accepts:
             self.add(("llm",), "takes no text, and the prompt places {textualizing_videos}")
+        unseen = not embedders and Tokens not in model.accepts and model.sampling() is None
+        if unseen and template.placeholders & {"video", "textualizing_videos"} == {"video"}:
+            self.add(("prompt",), "shows the model the video itself, and the llm takes neither frames nor embeddings")
         if embedders and "video" not in template.placeholders:
             self.add(("prompt",), f"has no place {{video}} for the embeddings of {', '.join(embedders)}")
         if embedders and Tokens not in model.accepts:

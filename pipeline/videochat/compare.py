@@ -7,7 +7,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from videochat.extras import require
+from videochat.extras import prepare
 from videochat.stack import Stack
 
 
@@ -21,7 +21,8 @@ def compare(video: Path, question: str, stacks: Sequence[Stack]) -> Iterator[dic
         VideoChatError: if a stack cannot watch or answer.
     """
     for stack in stacks:
-        require([stack.llm])
+        prepare([component for _, component in stack.components()])
+    for stack in stacks:
         with closing(stack):
             began = perf_counter()
             context = stack.watch(video)

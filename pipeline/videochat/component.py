@@ -260,6 +260,11 @@ class LLM(Component):
         return Generation(options.max_tokens, options.temperature, options.stop, options.seed)
 
 
+def checkpoints(components: Iterable[Component]) -> set[str]:
+    """Return the ids of all model files that components need."""
+    return {weights.id for component in components for weights in component.weights()}
+
+
 STAGES: dict[str, type[Component]] = {
     "read": Reader,
     "segment": Segmenter,

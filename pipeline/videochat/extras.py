@@ -1,7 +1,7 @@
 """Whether the pip extras that components need are installed, read from the packages' own metadata."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from importlib.metadata import PackageNotFoundError, requires, version
 
 from videochat.component import Component
@@ -29,14 +29,7 @@ def require(components: Collection[Component]) -> None:
     if lacking:
         sentences = (f"{', '.join(uses)} need{'s' * (len(uses) == 1)} {what}" for what, uses in lacking.items())
         raise UnavailableError("\n".join(sentences))
-    faults: dict[str, None] = {}  # in order, each once: two components may need the same model
-    for component in components:
-        try:
-            component.check()
-        except UnavailableError as error:
-            faults[str(error)] = None
-    if faults:
-        raise UnavailableError("\n".join(faults))
+    _all_of_them(component.check for component in components)
 
 
 def prepare(components: Collection[Component]) -> None:
@@ -46,9 +39,23 @@ def prepare(components: Collection[Component]) -> None:
         UnavailableError: naming what is missing and how to get it.
     """
     require(components)
-    for component in components:
-        if not all(weights.here for weights in component.weights()):
-            component.fetch()
+    _all_of_them(component.fetch for component in components if not all(w.here for w in component.weights()))
+
+
+def _all_of_them(tries: Iterable[Callable[[], None]]) -> None:
+    """Call all, and tell of every one that fails.
+
+    Raises:
+        UnavailableError: if one fails.
+    """
+    faults: dict[str, None] = {}  # in order, each once: two components may need the same model
+    for attempt in tries:
+        try:
+            attempt()
+        except UnavailableError as error:
+            faults[str(error)] = None
+    if faults:
+        raise UnavailableError("\n".join(faults))
 
 
 def _absent(cls: type[Component]) -> str:

@@ -78,7 +78,7 @@ class Plan:
         for place, component in self.stack.components():
             if words := missing(type(component)):
                 found[words] = None
-            elif all(weights.here for weights in component.weights()):  # what is to be downloaded is told elsewhere
+            else:  # what is to be downloaded is no fault
                 try:
                     component.check()
                 except UnavailableError as error:
@@ -186,7 +186,7 @@ def tiled(stack: "Stack", video: Video, spans: Iterable[Span]) -> tuple[Span, ..
 
 def segments_file(stack: "Stack", video: Video) -> Path:
     """Return where the segments of a video are cached."""
-    key = digest({"read": identity(stack.reader), "segment": identity(stack.segmenter)})
+    key = digest({"read": identity(stack.reader), "segment": identity(stack.segmenter, stack.pool)})
     return root() / video.hash[:32] / key / "segments.json"
 
 

@@ -33,14 +33,23 @@ class Pool:
 
     @cached_property
     def device(self) -> str:
-        """Where models go; looked for at the first use, since that may load torch."""
+        """Where models go: "cpu", "cuda:0", ...; looked for at the first use, since that may load torch."""
         if self.wanted != "auto":
-            return self.wanted
+            return self.place(self.wanted)
         if find_spec("torch") is None:
             return "cpu"
         import torch
 
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+    def place(self, device: str) -> str:
+        """Return the one name of a device, "cuda:0" for "cuda"; the pool's own where it is empty."""
+        return "cuda:0" if device == "cuda" else device or self.device
+
+    @property
+    def checkpoints(self) -> set[str]:
+        """The checkpoints of the models that it holds."""
+        return {key.checkpoint for key in self._models}
 
     def get(self, key: Key, build: Callable[[], T]) -> T:
         """Return the model of that key, built at the first call."""
@@ -52,10 +61,10 @@ class Pool:
     def trim(self, keep: Collection[str] = ()) -> None:
         """Drop every model whose checkpoint is not among those that a later stage needs."""
         with self._lock:
-            before = len(self._models)
-            self._models = {key: model for key, model in self._models.items() if key.checkpoint in keep}
-            freed = len(self._models) < before
-        if freed and self.device.startswith("cuda"):
+            dropped = [key for key in self._models if key.checkpoint not in keep]
+            for key in dropped:
+                del self._models[key]
+        if any(key.device.startswith("cuda") for key in dropped):
             import torch
 
             torch.cuda.empty_cache()  # else this process keeps what it has freed

@@ -1,5 +1,6 @@
 """A stack: the plugins of each stage with their options, checked as a whole before anything runs."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -77,6 +78,8 @@ class Stack:
         for key, value, kind in (("fence", fence, bool), ("device", device, str), ("about", about, str)):
             if not isinstance(value, kind):
                 check.add((key,), f"must be {'true or false' if kind is bool else 'text'}, not {value!r}")
+        if isinstance(device, str) and not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+            check.add(("device",), f"must be auto, cpu, cuda, cuda:0, cuda:1, ..., not {device!r}")
         if residency not in RESIDENCIES:
             check.add(("residency",), f"must be {', '.join(RESIDENCIES[:-1])} or {RESIDENCIES[-1]}, not {residency!r}")
         check.samplings(self.perceivers)

@@ -1,8 +1,8 @@
 """Watching: decode once, perceive in batches, keep what is finished.
 
-The decoder runs in one thread and the perceivers in another, so that they overlap; the caller's thread writes what is
-finished to the cache and tells the observers. Stopped at any moment, a watch leaves whole windows, and the next one
-goes on from there.
+The decoder runs in one thread and the perceivers of each device in another, so that they overlap; the caller's thread
+writes what is finished to the cache and tells the observers. Stopped at any moment, a watch leaves whole windows, and
+the next one goes on from there.
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from videochat.cache import write_whole
-from videochat.component import Component
+from videochat.component import checkpoints
 from videochat.context import Context, Cost, Fault
 from videochat.errors import VideoChatError, VideoError
 from videochat.extras import prepare
@@ -68,11 +68,14 @@ def watch(
         for task in plan.tasks:
             task.store.refresh()  # another process may have been here while this one waited
             ledger[task.name].cached = task.cached
-        groups = plan.groups(_memory(stack.pool))
+        memory = _memory(stack.pool)
+        stays = _fits_whole(stack, memory)  # for the next video
+        groups = [[task for task in plan.tasks if task.missing]] if stays else plan.groups(memory)
         for i, group in enumerate(groups, start=1):
             _run(plan, [task for task in group if first[task.store.folder] is task], ledger, faults, blind)
             later = [task.perceiver for group in groups[i:] for task in group]
-            stack.pool.trim(_checkpoints([*later, *stack.refiners.values(), stack.llm]))
+            if not stays:
+                stack.pool.trim(checkpoints([*later, *stack.refiners.values(), stack.llm]))
     if blind and not faults and not any(cost.windows or cost.cached for cost in ledger.values()):
         raise VideoError(f"{plan.video.path}: nothing could be decoded: the file is damaged")
     for task in plan.tasks:
@@ -83,7 +86,8 @@ def watch(
     faults.extend(_blind_stretches(blind))
     costs = list(ledger.values())
     stages = refine(plan, at, faults, costs)
-    stack.pool.trim(_checkpoints([stack.llm]))
+    if not stays:
+        stack.pool.trim(checkpoints([stack.llm]))
     segments = plan.segments or ()
     records = stages[-1].records
     return Context(stack, plan.video, plan.span, segments, records, tuple(faults), tuple(costs), tuple(stages), at)
@@ -189,16 +193,27 @@ def _locked(parts: Mapping[Path, Event]) -> Iterator[None]:
         yield
 
 
-def _checkpoints(components: Iterable[Component]) -> set[str]:
-    return {weights.id for component in components for weights in component.weights()}
+def _fits_whole(stack: "Stack", memory: int) -> bool:
+    """Return whether the models of all perceivers and refiners may be held at once, with so many bytes free."""
+    parts = [*stack.perceivers.values(), *stack.refiners.values()]
+    needed = {weights.id: weights.bytes for part in parts for weights in part.weights()}
+    size = sum(bytes for id, bytes in needed.items() if id not in stack.pool.checkpoints)
+    return {"together": True, "one_at_a_time": False}.get(stack.residency, size <= memory)
 
 
 def _memory(pool: Pool) -> int:
     """Return the bytes that are free where models go: those of one group must fit in them together."""
-    if find_spec("torch") is not None and pool.device.startswith("cuda"):
+    kind, _, index = pool.device.partition(":")
+    if kind == "cuda" and find_spec("torch") is not None:
         import torch
 
-        return int(torch.cuda.mem_get_info(pool.device)[0])
+        there = int(index) < torch.cuda.device_count()  # if not, what loads a model says so
+        return int(torch.cuda.mem_get_info(pool.device)[0]) if there else 0
+    try:  # on Linux: pages that only cache files count as free
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        pass
     if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return 8 * 2**30

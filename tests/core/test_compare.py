@@ -63,3 +63,19 @@ def test_what_cannot_be_watched_or_answered(clip: Path, tmp_path: Path) -> None:
         list(compare(tmp_path / "none.mp4", "What?", [Stack(llm=Talker())]))
     with pytest.raises(LLMError, match="out of words"):
         list(compare(clip, "What?", [Stack(llm=Talker(breaks="out of words"))]))
+
+
+def test_a_model_that_cannot_be_had_is_told_before_anything_is_watched(tmp_path: Path) -> None:
+    from components import Counting, Echo
+    from media import make
+    from videochat import UnavailableError
+
+    class Lost(Echo):
+        def check(self) -> None:
+            raise UnavailableError("the model cannot be had")
+
+    reader, clip = Counting(), make(tmp_path / "clip.mp4", frames=25, size=(64, 48)).path
+    stacks = [Stack(read=reader, perceive={"it": part}) for part in (Echo(fps=1), Lost(fps=1))]
+    with pytest.raises(UnavailableError, match="cannot be had"):
+        list(compare(clip, "What?", stacks))
+    assert reader.passes == 0

@@ -74,4 +74,19 @@ def test_trim_keeps_what_a_later_stage_needs() -> None:
 
 def test_device() -> None:
     assert Pool("cuda:1").device == "cuda:1"
-    assert Pool().device in ("cpu", "cuda")
+    assert Pool().device in ("cpu", "cuda:0")
+
+
+def test_a_device_has_one_name() -> None:
+    pool = Pool("cuda")
+    assert pool.device == pool.place("") == pool.place("cuda") == pool.place("cuda:0") == "cuda:0"
+    assert (pool.place("cpu"), pool.place("cuda:1")) == ("cpu", "cuda:1")
+
+
+def test_a_pool_knows_what_it_holds() -> None:
+    pool = Pool("cpu")
+    for name in ("base", "large"):
+        pool.get(Key("Blip", name), Model)
+    assert pool.checkpoints == {"base", "large"}
+    pool.trim(["large"])
+    assert pool.checkpoints == {"large"}

@@ -79,3 +79,14 @@ def test_an_empty_part_of_a_stack_is_its_default(tmp_path: Path) -> None:
 def test_null_drops_a_perceiver_without_a_base(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text("perceive: {a: null, b: look}")
     assert list(videochat.load(str(tmp_path / "s.yaml")).perceivers) == ["b"]
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "mps", "", "cuda:-1"])
+def test_only_devices_that_there_are(device: str) -> None:
+    with pytest.raises(StackError, match="device: must be auto, cpu, cuda, cuda:0"):
+        Stack(device=device)
+
+
+def test_a_prompt_that_shows_the_video_itself_needs_somebody_who_can_see_it() -> None:
+    with pytest.raises(StackError, match="prompt: shows the model the video itself, and the llm takes neither"):
+        Stack(prompt="frames", llm="extractive")

@@ -12,7 +12,7 @@ import pytest
 
 from components import Counting, Echo, Embedding, Looking, Passing, Slow, Weighty
 from media import make
-from videochat import Event, Pool, Record, Span, Stack, StackError, hookimpl
+from videochat import Event, Key, Pool, Record, Span, Stack, StackError, Weights, hookimpl
 from videochat.cache import root
 from videochat.plan import make_plan
 from videochat.registry import registry
@@ -265,3 +265,45 @@ def test_the_ledger_counts(clip: Path) -> None:
     assert 0.04 <= eye.seconds < 1
     assert (ear.windows, ear.frames, ear.batches) == (2, 0, 2)
     assert ear.bytes == 4 * 8000 * 4
+
+
+class Modelled(Echo):
+    """Gets a model from the pool."""
+
+    built = 0
+
+    def weights(self) -> list[Weights]:
+        return [Weights(f"model-{self.options.word}", 60)]
+
+    def load(self, pool: Pool) -> None:
+        pool.get(Key("Model", f"model-{self.options.word}"), self.build)
+
+    def build(self) -> object:
+        type(self).built += 1
+        return object()
+
+
+@pytest.mark.parametrize(
+    ("residency", "memory", "built"),
+    [("auto", 1000, 2), ("auto", 100, 4), ("together", 0, 2), ("one_at_a_time", 1000, 4)],
+)
+def test_models_stay_for_the_next_video_where_they_fit(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, residency: str, memory: int, built: int
+) -> None:
+    monkeypatch.setattr("videochat.watch._memory", lambda pool: memory)
+    monkeypatch.setattr(Modelled, "built", 0)
+    other = make(tmp_path / "other.mp4", frames=60, size=(64, 48)).path
+    parts = {word: Modelled(fps=1, word=word) for word in ("one", "two")}
+    made = stack(perceive=parts, residency=residency)
+    for path in (clip, other):
+        assert made.watch(path).faults == ()
+    assert Modelled.built == built
+    made.close()
+    assert len(made.pool) == 0
+
+
+def test_a_gpu_that_is_not_there_matters_only_to_who_wants_it(clip: Path) -> None:
+    pytest.importorskip("torch", reason="the extra models is not installed")
+    context = stack(device="cuda:99", perceive={"it": Echo(fps=1)}).watch(clip)
+    assert context.faults == ()
+    assert len(context.records) == 4

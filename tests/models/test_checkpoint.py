@@ -201,3 +201,29 @@ def test_a_download_that_fails_says_how_to_get_it(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "org/tiny is not here and could not be downloaded" in done.stdout
     assert "`hf download org/tiny`" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["models--a/base", "models/blip.", "./nope", "a..b/c", "org/name@", "-a/b"])
+def test_what_is_no_hubs_name_is_a_folder(name: str) -> None:
+    checkpoint = Checkpoint(name)
+    assert checkpoint.is_local
+    assert not checkpoint.weights().here
+    with pytest.raises(UnavailableError, match="must be a folder"):
+        checkpoint.check()
+
+
+@pytest.mark.parametrize("name", ["org/name", "org/name@main", "org/na.me-2_b@refs/pr/1", "0-hero/x"])
+def test_what_a_hubs_name_looks_like(name: str) -> None:
+    assert not Checkpoint(name).is_local
+
+
+def test_what_another_program_left_out_of_the_cache_is_downloaded(hub: str, tmp_path: Path) -> None:
+    code = "print(sorted(p.name for p in c.fetch().iterdir()))"
+    first = elsewhere(f"import os\n{code}", tmp_path / "home", hub)
+    assert "vocab.txt" in first.stdout, first.stderr
+    (gone,) = (tmp_path / "home").rglob("snapshots/*/vocab.txt")
+    gone.unlink()
+    needs = "c = Checkpoint('org/tiny', needs=('config.json', 'vocab.txt'))\n"
+    again = elsewhere(f"{needs}print(c.weights().here)\n{code}", tmp_path / "home", hub)
+    assert again.stdout.splitlines()[0] == "False", again.stderr
+    assert "vocab.txt" in again.stdout.splitlines()[1]

@@ -131,3 +131,67 @@ def test_frames_go_up_in_one_copy_and_unchanged() -> None:
 def test_a_checkpoint_has_a_name(name: str) -> None:
     with pytest.raises(ValueError, match="must name a model"):
         tower(checkpoint=name)
+
+
+class Fake:
+    """As much of a GPU as a choice of precision asks about."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, count: int, native: bool) -> None:
+        import contextlib
+
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+        monkeypatch.setattr(torch.cuda, "device", lambda index: contextlib.nullcontext())
+        monkeypatch.setattr(
+            torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation
+        )
+
+
+@pytest.mark.parametrize(("native", "precision"), [(True, "bfloat16"), (False, "float16")])
+def test_a_gpu_that_only_emulates_bfloat16_gets_float16(
+    native: bool, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Fake(monkeypatch, count=2, native=native)
+    assert tower().precision(Pool("cuda")) == precision
+    assert tower(device="cuda:1").precision(Pool("cpu")) == precision
+
+
+def test_without_torch_a_plan_still_knows_a_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("videochat_plugins.models.pretrained.find_spec", lambda name: None)
+    assert tower().precision(Pool("cuda")) == "float32"
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "mps", "cuda:", "CPU"])
+def test_only_devices_that_there_are_can_be_named(device: str) -> None:
+    with pytest.raises(ValueError, match="should match pattern"):
+        tower(device=device)
+
+
+def test_where_it_runs_is_no_part_of_what_it_finds(saved: Path) -> None:
+    from videochat.cache import identity
+
+    Tower.stage = "perceive"
+    options = ({}, {"device": "cpu"}, {"precision": "float32"}, {"batch": 7})
+    given = [identity(tower(checkpoint=str(saved), **one), Pool("cpu")) for one in options]
+    assert all(one == given[0] for one in given)
+    assert identity(tower(checkpoint=str(saved), precision="bfloat16"), Pool("cpu")) != given[0]
+
+
+def test_a_damaged_pickle_is_a_damaged_file(saved: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "bert"
+    folder.mkdir()
+    (folder / "config.json").write_bytes((saved / "config.json").read_bytes())
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x02garbage")
+    with pytest.raises(UnavailableError, match=r"cannot be loaded|damaged weight file") as caught:
+        load_model(transformers.BertModel, Checkpoint(str(folder)), "float32", "cpu")
+    assert "weights_only=False" not in str(caught.value)
+
+
+def test_memory_that_runs_out_while_loading_is_no_fault_of_the_checkpoint(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(transformers.BertModel, "from_pretrained", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        load_model(transformers.BertModel, Checkpoint(str(saved)), "float32", "cpu")

@@ -205,3 +205,13 @@ def test_perceivers_are_perceivers() -> None:
     assert Record("tag", 0, 1, "cat").kind in made[0].emits
     assert [perceiver.weights()[0].here for perceiver in made] == [False, False]
     assert Span(0, 1)
+
+
+def test_in_half_precision_tags_are_still_told_apart(folders: dict[str, Path], kind: str) -> None:
+    """Only the towers compute in bfloat16: the likeness of a frame and a tag is in float32."""
+    perceiver = loaded(tagger(folders, kind, precision="bfloat16", top=5))
+    for records in perceiver.perceive(windows(3)):
+        scores = [record.score for record in records]
+        assert scores == sorted(scores, reverse=True)
+        halves = {float(torch.tensor(score).bfloat16()) for score in scores}
+        assert not halves >= set(scores), "as fine as bfloat16 has it"

@@ -49,16 +49,19 @@ def _show(found: "Plan") -> None:
     show(f"refine  {refiners or 'nothing'}")
     show(f"format  {identity(stack.formatter)['use']}, prompt {stack.prompt_name}")
     show(f"llm     {identity(stack.llm)['use']}")
-    absent = [(place, weights) for place, weights in found.weights if not weights.here]
+    lacking = found.lacking
+    hopeless = {line.partition(": ")[0] for line in lacking}  # that cannot be downloaded either
+    absent = [(place, weights) for place, weights in found.weights if not weights.here and place not in hopeless]
     for place, weights in absent:
-        size = f"{weights.bytes / 2**20:.0f} MB" if weights.bytes else "size unknown"
+        size = f"{weights.bytes / 1e6:.0f} MB" if weights.bytes else "size unknown"
         show(f"download {weights.id} for {place}: {size}")
     total = sum({weights.id: weights.bytes for _, weights in absent}.values())
     if not absent:
         show("download nothing")
     elif len(absent) > 1:
-        show(f"download {total / 2**20:.0f} MB in all")
-    for words in found.lacking:
+        every = all(weights.bytes for _, weights in absent)
+        show(f"download {'' if every else 'at least '}{total / 1e6:.0f} MB in all")
+    for words in lacking:
         show(f"missing {words}")
 
 

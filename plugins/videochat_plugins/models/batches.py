@@ -58,4 +58,5 @@ def out_of_memory(error: Exception) -> bool:
     """Return whether an error says that memory ran out, on a GPU or on the host."""
     import torch
 
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    signs = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")  # the last: cuBLAS, cuDNN
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(sign in str(error) for sign in signs)

@@ -8,7 +8,7 @@ from pydantic import Field
 from videochat import Component, Key, Pool, UnavailableError
 from videochat_plugins.models.checkpoint import Checkpoint
 from videochat_plugins.models.preprocess import Preprocess
-from videochat_plugins.models.pretrained import load_model
+from videochat_plugins.models.pretrained import check_preprocessing, load_model
 from videochat_plugins.models.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -64,11 +64,14 @@ class Captioner:
     }
 
     def __init__(self, model: Any, tokenizer: Any, prepare: Preprocess, options: CaptionOptions) -> None:
+        import torch
+
         self._model = model
         self._tokenizer = tokenizer
         self._prepare = prepare
         self._how = {"num_beams": options.beams, "max_new_tokens": options.max_tokens, "do_sample": False}
-        self._start, self._given = _start(model.config, tokenizer, options.prompt)
+        start, self._given = _start(model.config, tokenizer, options.prompt)
+        self._start = torch.tensor([start], device=model.device)  # (1, L)
 
     @classmethod
     def check(cls, checkpoint: Checkpoint) -> None:
@@ -80,6 +83,7 @@ class Captioner:
         checkpoint.check()
         if checkpoint.path is not None:
             _class_name(checkpoint)
+        check_preprocessing(checkpoint)
 
     @classmethod
     def load(
@@ -119,7 +123,7 @@ class Captioner:
         import torch
 
         pixels = self._prepare(images, self._model.dtype)
-        start = torch.tensor([self._start] * len(images), device=images.device)  # (N, L)
+        start = self._start.repeat(len(images), 1)  # (N, L)
         found = self._model.generate(
             pixel_values=pixels, input_ids=start, attention_mask=torch.ones_like(start), **self._how
         )

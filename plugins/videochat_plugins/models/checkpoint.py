@@ -11,7 +11,8 @@ from typing import Any
 from videochat import UnavailableError, Weights
 from videochat.cache import digest, file_hash
 
-_HUB = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?")
+_NAME = r"\w(?:(?!--|\.\.)[\w.-])*(?<![.-])"  # as the hub allows
+HUB_NAME = re.compile(rf"{_NAME}/{_NAME}(@[\w./-]+)?")
 # What a model is loaded from; a repository may also hold the same weights for other libraries.
 _TEXTS = ("*.json", "*.txt", "*.model", "*.jinja")
 
@@ -37,7 +38,7 @@ class Checkpoint:
     @property
     def is_local(self) -> bool:
         """Whether it is the user's own folder or file, rather than a hub's."""
-        return Path(self.name).expanduser().exists() or not _HUB.fullmatch(self.name)
+        return Path(self.name).expanduser().exists() or not HUB_NAME.fullmatch(self.name)
 
     @property
     def path(self) -> Path | None:
@@ -61,17 +62,15 @@ class Checkpoint:
         return Weights(f"{path.resolve().name}@{told[:12]}", size, here=True)
 
     def check(self) -> None:
-        """Make sure that it is here and whole, or that it can be asked for.
+        """Make sure that it is here and whole, or that a hub may have it.
 
         Raises:
-            UnavailableError: naming the file that is missing or broken, or how to get the checkpoint.
+            UnavailableError: naming the file that is missing or broken.
         """
         path = self.path
         if path is None:
             if self.is_local:
                 raise UnavailableError(f"there is no checkpoint {self.name}: it must be a folder, or a hub's org/name")
-            if os.environ.get("HF_HUB_OFFLINE", "0").lower() not in ("0", "", "false"):
-                raise self._unavailable("HF_HUB_OFFLINE is set")
             return
         if self.file:
             if path.is_dir():
@@ -79,9 +78,8 @@ class Checkpoint:
             return
         if not path.is_dir():
             raise UnavailableError(f"the checkpoint {path} must be a folder as transformers saves it, not a file")
-        for need in self.needs:
-            if not any((path / name).is_file() for name in need.split("|")):
-                raise UnavailableError(f"the checkpoint {path} has no {need.replace('|', ' or ')}")
+        for need in self._lacking(path):
+            raise UnavailableError(f"the checkpoint {path} has no {need.replace('|', ' or ')}")
         for file in self._weight_files(path):
             if not file.is_file():
                 raise UnavailableError(f"the checkpoint {path} has no {file.name}")
@@ -97,6 +95,8 @@ class Checkpoint:
         self.check()
         if path := self.path:
             return path
+        if why := offline():
+            raise self._unavailable(why)
         import huggingface_hub as hub
 
         repository, _, revision = self.name.partition("@")
@@ -145,7 +145,12 @@ class Checkpoint:
         if self.file:
             return Path(found)
         folder = Path(found).parent
-        return folder if all(file.exists() for file in self._weight_files(folder)) else None
+        whole = all(file.exists() for file in self._weight_files(folder)) and not self._lacking(folder)
+        return folder if whole else None  # what other programs left out is downloaded
+
+    def _lacking(self, folder: Path) -> list[str]:
+        """Return what it needs, besides its weights, and the folder does not hold."""
+        return [need for need in self.needs if not any((folder / name).is_file() for name in need.split("|"))]
 
     def _model_files(self, folder: Path) -> Iterator[Path]:
         """Yield all files that decide what the model makes."""
@@ -168,12 +173,31 @@ class Checkpoint:
         return f"{self.stem}.safetensors", f"pytorch_{self.stem}.bin"
 
     def _unavailable(self, why: str) -> UnavailableError:
-        size = f" ({self.size / 2**20:.0f} MB)" if self.size else ""
         command = f"hf download {self.name.replace('@', ' --revision ')}{f' {self.file}' if self.file else ''}"
-        return UnavailableError(
-            f"the checkpoint {self.name}{size} is not here and could not be downloaded ({why}): run `{command}` where "
-            "there is a network, or name a folder that holds it; the stack `offline` needs none"
-        )
+        holder = "the file itself" if self.file else "a folder that holds it"
+        return unavailable(f"checkpoint {self.name}", self.size, why, command, f"name {holder}")
+
+
+def offline() -> str:
+    """Return why nothing may be downloaded, or nothing if it may."""
+    return "" if os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("0", "", "false") else "HF_HUB_OFFLINE is set"
+
+
+def unavailable(what: str, size: int, why: str, command: str, instead: str) -> UnavailableError:
+    """Return the error that tells of a model that cannot be had: which, why, and how to get it.
+
+    Args:
+        what: the model, as in "checkpoint org/name".
+        size: bytes of the download; 0 where unknown.
+        why: it could not be downloaded.
+        command: that downloads it.
+        instead: what else can be done, as in "name a folder that holds it".
+    """
+    told = f" ({size / 1e6:.0f} MB)" if size else ""
+    return UnavailableError(
+        f"the {what}{told} is not here and could not be downloaded ({why}): run `{command}` where there is a network, "
+        f"or {instead}; the stack `offline` needs none"
+    )
 
 
 def _index(name: str) -> str:

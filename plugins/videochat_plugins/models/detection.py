@@ -28,7 +28,7 @@ class DetectionPerceiver(FramePerceiver):
         """What it looks for."""
 
         side: int = Field(default=640, ge=16, le=4320)
-        """Shorter side of the frames that are decoded for it, in pixels; the model resizes them to its own size."""
+        """Shorter side of the frames decoded for it, in pixels; more if the checkpoint takes larger ones."""
         threshold: float = Field(default=0.5, ge=0, lt=1)
         """The score that a detection must exceed."""
         most: int = Field(default=20, ge=1, le=300)

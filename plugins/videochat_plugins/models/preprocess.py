@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -89,7 +90,7 @@ class Preprocess:
             raise ValueError(f"images must be (N, H, W, 3) uint8, got {tuple(images.shape)} {images.dtype}")
         planes = self._fit(images.permute(0, 3, 1, 2).contiguous().flatten(0, 1))  # (N * 3, h, w)
         pixels = planes.reshape(len(images), 3, *planes.shape[1:])
-        mean, std = (torch.tensor(rgb, device=images.device)[:, None, None] for rgb in (self.mean, self.std))
+        mean, std = (_planes(rgb, images.device) for rgb in (self.mean, self.std))
         values = pixels.float().div_(1 / self.factor).sub_(mean).div_(std)  # 255 is a float32, 1 / 255 is not
         return values if dtype is None else values.to(dtype)
 
@@ -102,6 +103,14 @@ class Preprocess:
         columns, left, right = _middle(width, self.crop[1] if self.crop else width)
         planes = resize(planes, (height, width), self.filter, (rows, columns))
         return pad(planes, (left, right, above, below)) if left + right + above + below else planes
+
+
+@lru_cache
+def _planes(rgb: Rgb, device: "torch.device") -> "torch.Tensor":
+    """Return a value for each colour as (3, 1, 1) on a device, where it is copied once."""
+    import torch
+
+    return torch.tensor(rgb, device=device)[:, None, None]
 
 
 def target(size: Mapping[str, int], height: int, width: int) -> tuple[int, int]:

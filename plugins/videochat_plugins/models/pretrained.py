@@ -2,19 +2,23 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from videochat import Component, Key, Pool, StackError, UnavailableError, Weights
 from videochat.component import FASTER_ONLY
-from videochat_plugins.models.batches import Batches
+from videochat_plugins.models.batches import Batches, out_of_memory
 from videochat_plugins.models.checkpoint import Checkpoint
+from videochat_plugins.models.preprocess import Preprocess
 
 if TYPE_CHECKING:
     import torch
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+DEVICE = r"^(cpu|cuda(:\d+)?)?$"  # the pattern of options that name one; empty: the stack's
 
 
 class ModelOptions(Component.Options):
@@ -22,9 +26,10 @@ class ModelOptions(Component.Options):
 
     checkpoint: str
     """The model: a hub's `org/name` or `org/name@revision`, or a folder."""
-    precision: Precision = "auto"
+    # The cache goes by what it comes to (`Component.precision`).
+    precision: Precision = Field(default="auto", json_schema_extra=FASTER_ONLY)
     """Numbers that the model computes in; auto: bfloat16 or float16 on a GPU, float32 on a CPU."""
-    device: str = ""
+    device: str = Field(default="", pattern=DEVICE, json_schema_extra=FASTER_ONLY)
     """Where the model runs: cpu, cuda, cuda:1, ...; empty: where the stack's models run."""
     batch: int | None = Field(default=None, ge=1, le=4096, json_schema_extra=FASTER_ONLY)
     """Inputs in one forward; null: as measured to be good on the device. Halved where memory runs out."""
@@ -50,13 +55,26 @@ class Pretrained(Component):
     batch_sizes: ClassVar[Mapping[str, int]] = {"cpu": 1, "cuda": 16}  # by kind of device, where none is asked for
     options: Any  # of a class with ModelOptions among its bases
     device: str = ""  # known once loaded
-    batches: Batches = Batches(1)
+
+    def __init__(self, options: Any = None) -> None:
+        """Keep the options; how large batches are is known once loaded."""
+        super().__init__(options)
+        self.batches = Batches(1)
 
     @property
     def checkpoint(self) -> Checkpoint:
         """Where its files are."""
         name = self.options.checkpoint
         return Checkpoint(name, self.released.get(name, 0), self.needs)
+
+    @property
+    def taken(self) -> int:
+        """The shorter side of the frames that the checkpoint takes, in pixels; 0 as long as that is not known."""
+        try:
+            path = self.checkpoint.path
+            return Preprocess.read(path).side if path and path.is_dir() else 0
+        except UnavailableError:  # `check` tells of it
+            return 0
 
     @property
     def notes(self) -> Sequence[str]:  # type: ignore[override]
@@ -80,6 +98,7 @@ class Pretrained(Component):
             if found not in self.model_types:
                 wanted = " or ".join(self.model_types)
                 raise UnavailableError(f"the checkpoint {checkpoint.name} is a {found} model, and this needs {wanted}")
+        check_preprocessing(checkpoint)
 
     def fetch(self) -> None:
         """Download the checkpoint if it is not here.
@@ -92,12 +111,16 @@ class Pretrained(Component):
     def precision(self, pool: Pool) -> str:
         """Return the numbers that it computes in: "float32", "bfloat16" or "float16"."""
         wanted: str = self.options.precision
-        device = self.options.device or pool.device
-        if wanted != "auto" or not device.startswith("cuda"):
+        device = pool.place(self.options.device)
+        if wanted != "auto" or not device.startswith("cuda") or find_spec("torch") is None:
             return "float32" if wanted == "auto" else wanted
         import torch
 
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+        index = int(device.partition(":")[2])
+        if index >= torch.cuda.device_count():
+            return "float16"  # `load` says that there is no such device
+        with torch.cuda.device(index):  # older ones can do bfloat16 only by way of float32
+            return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
 
     def load(self, pool: Pool) -> None:
         """Settle device and batch size; a subclass goes on to load its model.
@@ -105,7 +128,7 @@ class Pretrained(Component):
         Raises:
             StackError: if there is no such device.
         """
-        self.device = self.options.device or pool.device
+        self.device = pool.place(self.options.device)
         check_device(self.device)
         size = self.options.batch or self.batch_sizes.get(self.device.partition(":")[0], 1)
         self.batches = Batches(size)
@@ -142,7 +165,12 @@ def load_model(cls: Any, checkpoint: Checkpoint, precision: str, device: str, **
     try:
         with _quiet():
             model, told = cls.from_pretrained(folder, output_loading_info=True, **how)
+    except (EOFError, UnpicklingError):
+        words = "has a damaged weight file: download it again"
+        raise UnavailableError(f"the checkpoint {checkpoint.name} {words}") from None
     except (OSError, ValueError, KeyError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise
         raise UnavailableError(f"the checkpoint {checkpoint.name} cannot be loaded: {error}") from None
     for fault, keys in (("lacks", told["missing_keys"]), ("has wrong shapes for", told["mismatched_keys"])):
         if keys:
@@ -152,6 +180,16 @@ def load_model(cls: Any, checkpoint: Checkpoint, precision: str, device: str, **
     if "device_map" not in how:
         model = model.to(device)
     return model.eval().requires_grad_(False)
+
+
+def check_preprocessing(checkpoint: Checkpoint) -> None:
+    """Make sure that frames can be made ready as a checkpoint asks, if it is here and sees frames at all.
+
+    Raises:
+        UnavailableError: naming what it asks for that cannot be done.
+    """
+    if checkpoint.path is not None and any("preprocessor_config.json" in need for need in checkpoint.needs):
+        Preprocess.read(checkpoint.path)
 
 
 @contextmanager
@@ -182,7 +220,7 @@ def upload(images: "Sequence[Any]", device: str) -> "torch.Tensor":
 
 
 def check_device(device: str) -> None:
-    """Make sure that torch sees a device.
+    """Make sure that torch sees a device, as `Pool.place` names it.
 
     Raises:
         StackError: if it does not.
@@ -190,6 +228,6 @@ def check_device(device: str) -> None:
     import torch
 
     kind, _, index = device.partition(":")
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+    if kind == "cuda" and int(index) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
         raise StackError(f"there is no device {device}: torch sees {count or 'no'} CUDA GPU{'s' * (count > 1)} here")

@@ -30,7 +30,7 @@ class FramePerceiver(Pretrained, Perceiver):
         frames: int = Field(default=1, ge=1, le=1024)
         """Frames looked at in each window, at the middles of equal parts of it."""
         side: int = Field(default=384, ge=16, le=4320)
-        """Shorter side of the frames that are decoded for it, in pixels; the model resizes them to its own size."""
+        """Shorter side of the frames decoded for it, in pixels; more if the checkpoint takes larger ones."""
 
     options: Any
 
@@ -41,7 +41,7 @@ class FramePerceiver(Pretrained, Perceiver):
 
     def sampling(self) -> Sampling:
         """Return the frames of each window."""
-        return Sampling(frames=self.options.frames, side=self.options.side, over=self.options.over)
+        return Sampling(frames=self.options.frames, side=max(self.options.side, self.taken), over=self.options.over)
 
     def perceive(self, windows: Sequence[Window]) -> Iterable[Sequence[Record]]:
         """Return the records of each window: those of its frames, in order of time."""

@@ -31,7 +31,7 @@ class ActionPerceiver(Pretrained, Perceiver):
         threshold: float = Field(default=0.0, ge=0, le=1)
         """Probability that an action must have to be named."""
         side: int = Field(default=256, ge=16, le=4320)
-        """Shorter side of the frames that are decoded for it, in pixels; the model resizes them to its own size."""
+        """Shorter side of the frames decoded for it, in pixels; more if the checkpoint takes larger ones."""
 
     options: Any
     model: Any = None  # set, like those below, by a subclass's load
@@ -59,7 +59,7 @@ class ActionPerceiver(Pretrained, Perceiver):
 
     def sampling(self) -> Sampling:
         """Return the frames of each window."""
-        return Sampling(frames=self.frames, side=self.options.side, over=self.options.over)
+        return Sampling(frames=self.frames, side=max(self.options.side, self.taken), over=self.options.over)
 
     def perceive(self, windows: Sequence[Window]) -> Iterable[Sequence[Record]]:
         """Return the actions of each window; none where it has no frames."""

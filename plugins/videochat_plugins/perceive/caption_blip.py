@@ -27,7 +27,7 @@ class CaptionBlip(FramePerceiver):
         checkpoint: str = "Salesforce/blip-image-captioning-base"
         """The captioner, of BLIP, BLIP-2 or GIT: a hub's `org/name` or `org/name@revision`, or a folder."""
         side: int = Field(default=384, ge=16, le=4320)
-        """Shorter side of the frames that are decoded for it, in pixels; the model resizes them to its own size."""
+        """Shorter side of the frames decoded for it, in pixels; more if the checkpoint takes larger ones."""
 
     released = Captioner.released
     needs = Captioner.needs

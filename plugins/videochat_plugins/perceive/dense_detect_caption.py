@@ -57,7 +57,11 @@ class DenseDetectCaption(FramePerceiver):
     options: Options
     _detector: Detector | None = None
     _captioner: Captioner | None = None
-    _crops: Batches = Batches(1)
+
+    def __init__(self, options: Options | None = None) -> None:
+        """Keep the options; how large batches are is known once loaded."""
+        super().__init__(options)
+        self._crops = Batches(1)
 
     @property
     def emits(self) -> Collection[str]:
@@ -98,7 +102,7 @@ class DenseDetectCaption(FramePerceiver):
         self.captioner.fetch()
 
     def precision(self, pool: Pool) -> str:
-        """Return the numbers that both compute in; on a GPU float16, as the detectors do."""
+        """Return the numbers that the detector computes in: on a GPU float16, as in detect.rtdetr."""
         found = super().precision(pool)
         return "float16" if found == "bfloat16" and self.options.precision == "auto" else found
 
@@ -109,9 +113,9 @@ class DenseDetectCaption(FramePerceiver):
             UnavailableError: if one cannot be had.
         """
         super().load(pool)
-        how = pool, self.precision(pool), self.device
-        self._detector = Detector.load(self.checkpoint, *how)
-        self._captioner = Captioner.load(self.captioner, *how, self.options)
+        self._detector = Detector.load(self.checkpoint, pool, self.precision(pool), self.device)
+        usual = super().precision(pool)  # so that caption.blip beside it has the same model
+        self._captioner = Captioner.load(self.captioner, pool, usual, self.device, self.options)
         self._crops = Batches(self.options.crops or (64 if self.device.startswith("cuda") else 1))
 
     def look(self, views: Sequence[View]) -> Sequence[Sequence[Record]]:

@@ -49,7 +49,7 @@ class DenseFlorence2(FramePerceiver):
         checkpoint: str = "florence-community/Florence-2-base"
         """The model, laid out as transformers has it: a hub's `org/name` or `org/name@revision`, or a folder."""
         side: int = Field(default=768, ge=16, le=4320)
-        """Shorter side of the frames that are decoded for it, in pixels; the model resizes them to its own size."""
+        """Shorter side of the frames decoded for it, in pixels; more if the checkpoint takes larger ones."""
         tasks: tuple[Literal["regions", "text"], ...] = Field(default=("regions",), min_length=1)
         """What is asked for: `regions` described, `text` read; each takes a pass over the frames of its own."""
         beams: int = Field(default=3, ge=1, le=16)

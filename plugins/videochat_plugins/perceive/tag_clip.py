@@ -38,7 +38,7 @@ class ClipTagger(Tagger):
 
     def scores(self, likeness: "torch.Tensor") -> "torch.Tensor":
         """Return the softmax over the vocabulary, at the model's own temperature."""
-        share: torch.Tensor = (likeness.float() * self._model.logit_scale.float().exp()).softmax(-1)
+        share: torch.Tensor = (likeness * self._model.logit_scale.float().exp()).softmax(-1)
         return share
 
     def tokens(self, tokenizer: Any, texts: Sequence[str]) -> Any:

@@ -39,7 +39,7 @@ class SiglipTagger(Tagger):
     def scores(self, likeness: "torch.Tensor") -> "torch.Tensor":
         """Return the probability of each pair, as its sigmoid loss means it (equation 1)."""
         scale, bias = self._model.logit_scale.float().exp(), self._model.logit_bias.float()
-        chance: torch.Tensor = (likeness.float() * scale + bias).sigmoid()
+        chance: torch.Tensor = (likeness * scale + bias).sigmoid()
         return chance
 
     def tokens(self, tokenizer: Any, texts: Sequence[str]) -> Any:

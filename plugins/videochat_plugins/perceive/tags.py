@@ -38,7 +38,7 @@ class Tagger(FramePerceiver):
         top: int = Field(default=5, ge=1, le=1000)
         """Tags given to a frame at most, the likeliest first."""
         side: int = Field(default=256, ge=16, le=4320)
-        """Shorter side of the frames that are decoded for it, in pixels; the model resizes them to its own size."""
+        """Shorter side of the frames decoded for it, in pixels; more if the checkpoint takes larger ones."""
 
         @field_validator("template")
         @classmethod
@@ -51,7 +51,7 @@ class Tagger(FramePerceiver):
     _model: Any = None
     _prepare: Preprocess
     _tags: Sequence[str] = ()
-    _texts: "torch.Tensor"  # (V, width), each row of length 1
+    _texts: Any = None  # float32 (V, width), each row of length 1
 
     @property
     def emits(self) -> Collection[str]:
@@ -91,14 +91,15 @@ class Tagger(FramePerceiver):
         self._model = self.pretrained(pool, self.model_class())
         self._prepare = Preprocess.read(self.checkpoint.fetch())
         self._tags = read_tags(self.vocabulary)
-        key = digest([[weights.id for weights in self.weights()], self.options.template, self.precision(pool)])
+        ids = [weights.id for weights in self.weights()]
+        key = digest([type(self).__name__, self.version, ids, self.options.template, self.precision(pool)])
         with torch.inference_mode():
-            kept = remembered(key, lambda: {"texts": self._encode(self._tags).float().cpu().numpy()})
-        self._texts = torch.from_numpy(kept["texts"]).to(self.device, self._model.dtype)
+            kept = remembered(key, lambda: {"texts": self._encode(self._tags).cpu().numpy()})
+        self._texts = torch.from_numpy(kept["texts"]).to(self.device)
 
     def close(self) -> None:
-        """Let go of the model."""
-        self._model = None
+        """Let go of the model and of the text side."""
+        self._model = self._texts = None
 
     def look(self, views: Sequence[View]) -> Sequence[Sequence[Record]]:
         """Return the tags of each frame, the likeliest first."""
@@ -106,7 +107,7 @@ class Tagger(FramePerceiver):
 
         pixels = self._prepare(upload([view.image for view in views], self.device), self._model.dtype)
         seen = _unit(self._model.get_image_features(pixel_values=pixels).pooler_output)  # (N, width)
-        fit = self.scores(seen @ self._texts.T).float()  # (N, V)
+        fit = self.scores(seen @ self._texts.T)  # (N, V)
         best = fit.topk(min(self.options.top, len(self._tags)))  # of (N, top)
         scores, places = torch.stack([best.values, best.indices.float()]).tolist()  # one copy off the device
         return [self._records(*told) for told in zip(views, scores, places, strict=True)]
@@ -160,5 +161,7 @@ def read_tags(file: Path) -> list[str]:
 
 
 def _unit(vectors: "torch.Tensor") -> "torch.Tensor":
+    """Return vectors at length 1, in float32: tags that fit a frame differ in the third digit."""
+    vectors = vectors.float()
     length: torch.Tensor = vectors.norm(dim=-1, keepdim=True)
     return vectors / length
