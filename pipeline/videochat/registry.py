@@ -48,17 +48,37 @@ class Registry:
     def __init__(self) -> None:
         self.manager = pluggy.PluginManager(GROUP)
         self.manager.add_hookspecs(hookspecs)
-        self.entries: dict[tuple[str, str], Entry] = {}
         self.broken: list[Broken] = []
+        self._entries: dict[tuple[str, str], Entry] = {}
+        self._waiting: list[EntryPoint] = []
+
+    @property
+    def entries(self) -> dict[tuple[str, str], Entry]:
+        """The components by stage and name; all are loaded when this is first read."""
+        self._load_waiting()
+        return self._entries
 
     def discover(self, points: Iterable[EntryPoint]) -> None:
-        """Load and register the plugins behind entry points; those that fail end up in `broken`."""
-        # Our own first: a stranger cannot take a built-in's name.
+        """Load and register the plugins behind entry points; those that fail end up in `broken`.
+
+        Where there are no strangers, what brings only components waits until one is asked for: the help of the command
+        line needs none.
+        """
         ours = {point: point.dist is not None and point.dist.name == GROUP for point in points}
-        for point in sorted(ours, key=lambda point: (not ours[point], point.name)):
+        # Our own first: a stranger cannot take a built-in's name.
+        ordered = sorted(ours, key=lambda point: (not ours[point], point.name))
+        self._waiting = [point for point in ordered if point.name.partition(".")[0] in STAGES and all(ours.values())]
+        self._load([point for point in ordered if point not in self._waiting])
+
+    def _load_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._load(waiting)
+
+    def _load(self, points: Iterable[EntryPoint]) -> None:
+        for point in points:
             package = f"{point.dist.name} {point.dist.version}" if point.dist else ""
             try:
-                self.register(point.load(), point.name, package)
+                self._register(point.load(), point.name, package)
             except (Exception, SystemExit) as error:  # a stranger's module may raise anything
                 self.broken.append(Broken(point.name, package, _reason(error)))
 
@@ -69,13 +89,17 @@ class Registry:
             PluginError: if it implements a hook that does not exist, with the wrong arguments, or brings a component
                 that does not keep its interface or whose name is taken.
         """
+        self._load_waiting()  # nobody takes the names of what waits
+        self._register(plugin, name, package)
+
+    def _register(self, plugin: object, name: str, package: str) -> None:
         if self.manager.has_plugin(name):
             raise PluginError(f"plugin {name} ({package}): another plugin has that name")
         found: dict[tuple[str, str], Entry] = {}
 
         def register(stage: str, use: str, cls: type[Component]) -> None:
             fault = _fault(stage, use, cls)
-            if taken := self.entries.get((stage, use)) or found.get((stage, use)):
+            if taken := self._entries.get((stage, use)) or found.get((stage, use)):
                 fault = fault or f"the name is taken by plugin {taken.plugin} ({taken.package})"
             if fault:
                 raise PluginError(f"plugin {name} ({package}), hook register_components: {stage} {use!r}: {fault}")
@@ -93,7 +117,7 @@ class Registry:
             if isinstance(error, pluggy.PluginValidationError):
                 raise PluginError(f"plugin {name} ({package}): {_reason(error)}") from error
             raise
-        self.entries.update(found)
+        self._entries.update(found)
 
     def find(self, stage: str, use: str) -> Entry:
         """Return the component of that name.

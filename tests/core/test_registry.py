@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from importlib.metadata import EntryPoint
@@ -249,3 +250,14 @@ def test_the_built_ins_come_in_by_the_same_door() -> None:
     assert {"table1", "timeline"} <= set(registry().names("format"))
     assert registry() is registry()
     assert isinstance(registry().manager, pluggy.PluginManager)
+
+
+def test_help_loads_no_component_and_asking_for_one_loads_all() -> None:
+    code = (
+        "import sys; from videochat.registry import registry; found = registry();"
+        "loaded = [name for name in sys.modules if name.startswith('videochat_plugins.perceive.')];"
+        "assert not loaded, loaded; found.find('perceive', 'look'); assert not found.broken;"
+        "assert 'videochat_plugins.llm.echo' in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
