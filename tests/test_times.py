@@ -148,6 +148,41 @@ def test_a_window_holds_the_frames_nearest_to_the_times_it_asks_for(
         assert low <= record.start <= record.end <= min(high + 0.1, duration) + EPS
 
 
+@settings(max_examples=40)
+@given(
+    stretch=st.tuples(SHARES, SHARES).map(sorted),
+    over=st.sampled_from([0.3, 1.0, 2.5, "video"]),
+    lead=st.sampled_from([0.0, 0.4, 6.0]),
+    said=st.lists(st.tuples(st.floats(0, 9), st.floats(0, 9)).map(sorted), min_size=1, max_size=5),
+    at=st.one_of(st.none(), st.floats(0, 4)),
+)
+def test_records_lie_in_their_windows_with_the_lead_and_in_the_stretch_that_is_asked_for(
+    folder: Path, stretch: list[float], over: Any, lead: float, said: list[list[float]], at: float | None
+) -> None:
+    path = folder / "still.mkv"
+    if not path.exists():
+        make(path, frames=40, fps=10)
+    low, high = 4 * stretch[0], 4 * stretch[1] + 0.1
+    seen: list[Window] = []
+    tells = gathering(seen, lambda window: [Record("look", *span, f"from {window.start!r}") for span in said])
+    sees = Seeing(tells, word=next(NEW), frames=1, over=over, lead=lead)
+    context = Stack(perceive={"sees": sees}, device="cpu").watch(path, low, high, at)
+    windows = {f"from {window.start!r}": window for window in seen}
+    for record in context.records:
+        window = windows[record.text]
+        assert max(low, window.start - lead, 0.0) <= record.start <= record.end <= window.end <= high
+        assert at is None or record.end <= at + EPS
+    starts = [record.start for record in context.records]
+    assert starts == sorted(starts)
+    if at is None:  # of all that was told in the stretch itself nothing is lost
+        kept = [(record.start, record.end) for record in context.records]
+        for window in seen:
+            for start, end in said:
+                begin, stop = max(start, window.start - lead, 0.0), min(end, window.end)
+                if max(begin, low) < stop:
+                    assert (max(begin, low), stop) in kept
+
+
 @settings(max_examples=25)
 @given(
     times=st.one_of(frame_times(), frame_times(longest=400_000)),  # up to three hours

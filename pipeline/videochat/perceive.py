@@ -164,7 +164,7 @@ def _perceive(task: Task, batch: Sequence[Window]) -> list[tuple[Span, Sequence[
 
 
 def _fit(task: Task, window: Window, record: Record) -> Record:
-    """Bring a record into the source's terms: times inside the window, box in source pixels, frame times filled in.
+    """Bring a record into the source's terms: clip its times to the window and its lead, map its box, fill in `times`.
 
     Raises:
         ValueError, TypeError: if it is of another kind than the perceiver emits, or cannot be kept.
@@ -172,7 +172,7 @@ def _fit(task: Task, window: Window, record: Record) -> Record:
     if record.kind not in task.perceiver.emits:
         allowed = ", ".join(sorted(task.perceiver.emits))
         raise ValueError(f"gave a record of kind {record.kind!r}, but emits only {allowed}")
-    start = min(max(record.start, window.start), window.end)
+    start = min(max(record.start, window.start - task.sampling.lead, 0.0), window.end)
     end = min(max(record.end, start), window.end)
     box = record.box
     if box is not None and window.frames:

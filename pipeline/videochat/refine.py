@@ -1,10 +1,9 @@
-"""From what the perceivers found to the records of the context: the time-ordered merge, and the refiners over it.
+"""From what the perceivers found to the records of the context: all in time order, and the refiners over them.
 
 Each refiner reads the whole video as a stream from disk and its result goes to disk, so a film takes no more memory
 than a clip, and a refiner may let records go in any order.
 """
 
-import heapq
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -22,14 +21,21 @@ from videochat.window import Span
 
 
 def merge(plan: Plan, at: float | None = None) -> Iterator[Record]:
-    """Yield what all perceivers found, in time order; with `at`, only what had ended by then."""
-    streams = (task.store.read(task.spans, task.name) for task in plan.tasks)
-    records = heapq.merge(*streams, key=lambda record: record.start)
-    return (record for record in records if at is None or record.end <= at + 1e-9)
+    """Yield what all perceivers found in the stretch that is asked for; with `at`, only what had ended by then.
+
+    They come perceiver by perceiver, window by window, and `RecordFile.write` puts them in time order: a record may
+    reach back into its window's lead, so it may begin before the last one of the window before.
+    """
+    begin = plan.span.start
+    for task in plan.tasks:
+        for record in task.store.read(task.spans, task.name):
+            if (record.start < begin and record.end <= begin) or (at is not None and record.end > at + 1e-9):
+                continue
+            yield record if record.start >= begin else replace(record, start=begin)
 
 
 def refine(plan: Plan, at: float | None, faults: list[Fault], ledger: list[Cost]) -> list[Stage]:
-    """Return the merged records and, for each refiner that worked, the records after it; the last are the context's.
+    """Return what was found and, for each refiner that worked, the records after it; the last are the context's.
 
     What the cache has is taken from there.
 

@@ -137,23 +137,31 @@ def test_what_cannot_be_kept_is_a_fault(tmp_path: Path, found: Callable[[], Any]
     assert reason in result.faults[0].reason
 
 
-def test_times_are_clipped_to_the_window_and_filled_in(tmp_path: Path) -> None:
+def test_times_are_clipped_to_the_window_and_its_lead_and_filled_in(tmp_path: Path) -> None:
     made = [
         Record("look", 0.0, 99.0, "all"),
         Record("look", 2.8, 2.9, "where no frame is"),
-        Record("look", 0.0, 1.0, "before"),
+        Record("look", 0.0, 0.5, "before"),
+        Record("look", 1.2, 2.4, "across"),
         Record("look", 2.1, 2.2, "own times", times=(2.15,)),
         Record("look", 5.0, 6.0, "after"),
     ]
     ((span, records),) = one(tmp_path, lambda window: made).done
     assert span == (2.0, 3.0)
     assert [(r.text, r.start, r.end, r.times) for r in records] == [
-        ("before", 2.0, 2.0, (1.5, 2.5)),
-        ("all", 2.0, 3.0, (2.5,)),
+        ("before", 1.0, 1.0, (1.5, 2.5)),
+        ("all", 1.0, 3.0, (1.5, 2.5)),
+        ("across", 1.2, 2.4, (1.5,)),
         ("own times", 2.1, 2.2, (2.15,)),
         ("where no frame is", 2.8, 2.9, (1.5, 2.5)),
         ("after", 3.0, 3.0, (1.5, 2.5)),
     ]
+
+
+def test_a_lead_reaches_back_to_the_videos_start_at_most(tmp_path: Path) -> None:
+    perceiver = Seeing(lambda window: [Record("look", 0.0, 0.2)], frames=1, lead=5.0)
+    (result,) = perceive(FilmReader(film()), film().video, [task(perceiver, [Span(2.0, 3.0)], tmp_path)])
+    assert [(record.start, record.end) for _, records in result.done for record in records] == [(0.0, 0.2)]
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])

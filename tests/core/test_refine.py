@@ -79,6 +79,35 @@ def test_records_that_leave_in_any_order_come_in_order(clip: Path) -> None:
     assert list(stack(backwards).watch(clip).records) == straight
 
 
+def test_records_that_reach_back_into_a_lead_come_in_order(clip: Path) -> None:
+    """Of each second, one perceiver tells what is in it and then what was in the one before."""
+
+    def see(window: Window) -> list[Record]:
+        return [
+            Record("look", window.start + 0.5, window.end, f"now {window.start:g}"),
+            Record("look", max(0.0, window.start - 1), window.start, f"past {window.start:g}"),
+        ]
+
+    parts = {"back": Seeing(see, fps=2, lead=1.0, over=1.0), "eye": Echo(fps=2, over=1.0)}
+    records = stack(perceive=parts).watch(clip).records
+    told = ["past 0", "past 1", "saw", "now 0", "past 2", "saw", "now 1", "saw", "now 2"]
+    assert [record.text if record.source == "back" else "saw" for record in records] == told
+
+
+def test_a_stretch_holds_nothing_that_ended_before_it(clip: Path) -> None:
+    def see(window: Window) -> list[Record]:
+        spans = {"gone": (0.2, 0.9), "just gone": (0.5, 1.0), "goes on": (0.5, 1.5), "at once": (1.0, 1.0)}
+        return [Record("look", *span, name) for name, span in spans.items()]
+
+    def watched(start: float, at: float | None = None) -> list[tuple[str, float, float]]:
+        made = stack(perceive={"eye": Seeing(see, frames=2, lead=1.0, over=1.0)})
+        return [(r.text, r.start, r.end) for r in made.watch(clip, start, start + 0.5, at).records]
+
+    assert watched(1.0) == [("goes on", 1.0, 1.5), ("at once", 1.0, 1.0)]
+    assert watched(1.0, at=1.2) == [("at once", 1.0, 1.0)]
+    assert [text for text, *_ in watched(0.2)] == ["gone", "just gone", "goes on", "at once"]
+
+
 def test_records_of_one_moment_keep_the_order_that_they_came_in(clip: Path) -> None:
     def many(records: Iterator[Record]) -> Iterator[Record]:
         yield from (Record("look", float(i % 3), 3.0, f"{i}") for i in range(300))

@@ -61,7 +61,7 @@ def perceiver(name: str, **options: Any) -> Perceiver:
     cls = registry().find("perceive", name).cls
     found = cls(cls.Options(**options))
     assert isinstance(found, Perceiver)
-    found.load(Pool())
+    found.load(Pool("cpu"))
     return found
 
 

@@ -1,6 +1,6 @@
 """UniFormerV2, tiny and with random weights, from its released form of file to the prompt."""
 
-from math import ceil, sqrt
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -11,31 +11,19 @@ from scenes import GREEN, RED, disc, plain, square, windows
 
 import videochat
 from media import make
+from tiny_classifiers import save_uniformerv2, uniformerv2
 from videochat import Frame, Pool, StackError, UnavailableError, Want, Window
 from videochat.window import Sampling, Span, sample_times
 from videochat_plugins.models.kinetics400 import labels
-from videochat_plugins.models.uniformerv2 import Config, UniFormerV2
 from videochat_plugins.perceive.action_uniformerv2 import UniFormerV2Classifier, preprocess
 from videochat_plugins.read.pyav import PyAV
 
-TINY = Config(width=64, layers=3, heads=1, patch=8, resolution=32, classes=400, global_layers=(1, 2))
 FRAMES = 3
-
-
-def network(config: Config = TINY) -> UniFormerV2:
-    torch.manual_seed(0)
-    model = UniFormerV2(config).eval().requires_grad_(False)
-    for name, weight in model.named_parameters():
-        weight.normal_(1.0 if name.endswith("weight") and weight.ndim == 1 else 0.0, 1 / sqrt(weight.shape[-1]))
-    return model
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file as the released one: the weights, their names below `backbone`."""
-    path = tmp_path_factory.mktemp("weights") / "tiny.pyth"
-    torch.save({f"backbone.{name}": weight for name, weight in network().state_dict().items()}, path)
-    return path
+    return save_uniformerv2(tmp_path_factory.mktemp("weights") / "tiny.pyth")
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +58,7 @@ def pillow(frames: list[np.ndarray], shorter: int, size: int) -> torch.Tensor:
 
 def expected(frames: list[np.ndarray]) -> torch.Tensor:
     """The probability of each class."""
-    return network()(pillow(frames, 36, 32)[None]).softmax(-1)[0]
+    return uniformerv2()(pillow(frames, 36, 32)[None]).softmax(-1)[0]
 
 
 def test_the_labels_are_the_400_of_kinetics() -> None:
@@ -168,7 +156,7 @@ def refusal(checkpoint: Path | str, clip: Path) -> str:
 
 
 def test_weights_that_do_not_fit_are_named(tmp_path: Path, clip: Path) -> None:
-    state = dict(network().state_dict())
+    state = dict(uniformerv2().state_dict())
     del state["ln_pre.bias"]
     torch.save(state, tmp_path / "odd.pyth")
     assert f"{tmp_path / 'odd.pyth'} holds no UniFormerV2" in refusal(tmp_path / "odd.pyth", clip)
@@ -176,7 +164,7 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path, clip: Path) -> None:
 
 
 def test_other_classes_are_refused(tmp_path: Path, clip: Path) -> None:
-    torch.save(network(Config(64, 1, 1, 8, 32, 174, (0,))).state_dict(), tmp_path / "ssv2.pyth")
+    torch.save(uniformerv2(classes=174).state_dict(), tmp_path / "ssv2.pyth")
     assert "tells 174 classes apart, and this names the 400 of Kinetics-400" in refusal(tmp_path / "ssv2.pyth", clip)
 
 
@@ -184,7 +172,7 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path, clip: Path) -> None:
     assert str(tmp_path / "none.pyth") in refusal(tmp_path / "none.pyth", clip)
     assert "k400+k710_uniformerv2_b16_8x224.pyth" in refusal(tmp_path, clip)
     said = refusal("Andy1621/uniformerv2", clip)
-    assert "437 MB" in said
+    assert "458 MB" in said
     assert "hf download Andy1621/uniformerv2 k400+k710_uniformerv2_b16_8x224.pyth" in said
 
 

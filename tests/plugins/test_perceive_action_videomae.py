@@ -13,44 +13,17 @@ from scenes import GREEN, RED, disc, plain, square, windows
 
 import videochat
 from media import make
+from tiny_classifiers import FRAMES, LABELS, TYPES, processor, save_classifier
 from videochat import Frame, Perceiver, Pool, Record, StackError, UnavailableError, Want, Window
 from videochat.window import Span, sample_times
 from videochat_plugins.perceive.action_videomae import VideoClassifier
 from videochat_plugins.read.pyav import PyAV
 
-TYPES = ("videomae", "vivit", "timesformer")
-LABELS = ("riding a bike", "marching", "dodgeball", "tasting beer", "juggling fire")
-FRAMES = 4
-
-
-def processor() -> Any:
-    from transformers.models.videomae.image_processing_pil_videomae import VideoMAEImageProcessorPil
-
-    return VideoMAEImageProcessorPil(size={"shortest_edge": 36}, crop_size={"height": 32, "width": 32})
-
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A folder of each type of model, as `save_pretrained` writes it."""
-    import transformers as tf
-
-    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    shape = {"image_size": 32, "num_frames": FRAMES, "id2label": dict(enumerate(LABELS))}
-    decoder = {"decoder_hidden_size": 32, "decoder_num_hidden_layers": 1, "decoder_intermediate_size": 32}
-    configs = {
-        "videomae": tf.VideoMAEConfig(patch_size=8, decoder_num_attention_heads=2, **decoder, **size, **shape),
-        "vivit": tf.VivitConfig(tubelet_size=[2, 8, 8], **size, **shape),
-        "timesformer": tf.TimesformerConfig(patch_size=8, **size, **shape),
-    }
-    torch.manual_seed(0)
-    found = {}
-    for name, config in configs.items():
-        model = tf.AutoModelForVideoClassification.from_config(config)
-        torch.nn.init.normal_(model.classifier.weight, std=1.0)  # so that windows differ in more than the last digits
-        found[name] = tmp_path_factory.mktemp(name)
-        model.save_pretrained(found[name])
-        processor().save_pretrained(found[name])
-    return found
+    return {kind: save_classifier(kind, tmp_path_factory.mktemp(kind)) for kind in TYPES}
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,67 +14,20 @@ from speech import EXAMPLE, RATE, noise, silence, speech, window
 
 import videochat
 from media import make
-from videochat import Pool, Record, Span, Stack, StackError, UnavailableError
+from tiny_whisper import LOOSE, save_faster_whisper
+from videochat import Pool, Record, Span, Stack, StackError, UnavailableError, Weights
 from videochat_plugins.perceive.asr_faster_whisper import FasterWhisper
 from videochat_plugins.perceive.speech_stretches import LEAD
 
 # openai-whisper, whose vocabulary this is, reads it so.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 
-# Random weights are sure of nothing: what they say passes only where the thresholds let it.
-LOOSE = {"compression": 100, "logprob": -100, "no_speech": 1, "beams": 1}
 REPOSITORY = "Systran/faster-whisper-base"
-
-
-def save_tokenizer(folder: Path) -> list[str]:
-    """Save the vocabulary that openai-whisper has in its package, as transformers does; return its special tokens."""
-    from tokenizers import AddedToken, Tokenizer
-    from tokenizers.decoders import ByteLevel
-    from tokenizers.models import BPE
-    from tokenizers.pre_tokenizers import ByteLevel as Bytes
-    from transformers import PreTrainedTokenizerFast
-    from whisper.tokenizer import get_encoding
-
-    encoding = get_encoding("multilingual", num_languages=99)
-    shown = {*range(33, 127), *range(161, 173), *range(174, 256)}  # GPT-2 writes all other bytes from U+0100 on
-    hidden = [byte for byte in range(256) if byte not in shown]
-    letters = {byte: chr(byte) if byte in shown else chr(256 + hidden.index(byte)) for byte in range(256)}
-    ranks = {"".join(letters[byte] for byte in token): rank for token, rank in encoding._mergeable_ranks.items()}
-    tokenizer = Tokenizer(BPE(vocab=ranks, merges=[]))
-    tokenizer.pre_tokenizer, tokenizer.decoder = Bytes(add_prefix_space=False), ByteLevel()
-    special = sorted(encoding._special_tokens, key=encoding._special_tokens.__getitem__)
-    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
-    end = special[0]
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=end, unk_token=end).save_pretrained(folder)
-    return special
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import torch
-    from ctranslate2.converters import TransformersConverter
-    from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
-
-    folder = tmp_path_factory.mktemp("whisper")
-    special = save_tokenizer(folder / "hf")
-    end = 50257
-    sides = [(f"{side}_{what}", value) for side in ("encoder", "decoder") for what, value in
-             (("layers", 1), ("attention_heads", 2), ("ffn_dim", 32))]  # fmt: skip
-    torch.manual_seed(0)
-    network = WhisperForConditionalGeneration(
-        WhisperConfig(
-            vocab_size=end + len(special), num_mel_bins=80, d_model=16, max_source_positions=1500,
-            max_target_positions=448, pad_token_id=end, bos_token_id=end, eos_token_id=end,
-            decoder_start_token_id=end + 1, **dict(sides),
-        )
-    )  # fmt: skip
-    network.generation_config = GenerationConfig(
-        suppress_tokens=[], begin_suppress_tokens=[220, end], alignment_heads=[[0, 0], [0, 1]],
-        lang_to_id={token: end + 2 + i for i, token in enumerate(special[2:101])},
-    )  # fmt: skip
-    network.save_pretrained(folder / "hf")
-    TransformersConverter(str(folder / "hf"), copy_files=["tokenizer.json"]).convert(str(folder / "tiny-random"))
-    return folder / "tiny-random"
+    return save_faster_whisper(tmp_path_factory.mktemp("whisper") / "tiny-random")
 
 
 @pytest.fixture(scope="module")
@@ -163,14 +117,14 @@ def test_what_is_no_speech_or_a_loop_is_dropped(model: Path, pool: Pool, options
 
 
 def test_a_window_alone_is_as_in_a_batch(model: Path, pool: Pool) -> None:
-    found = recogniser(model, pool, beams=2)
+    found = recogniser(model, pool, beams=2, over=4)
     spans = [Span(0, 4), Span(4, 8), Span(8, 11)]
     windows = [window(speech(), span, LEAD) for span in spans]
     together = [list(records) for records in found.perceive(windows)]
     assert [list(next(iter(found.perceive([one])))) for one in reversed(windows)] == together[::-1]
     assert any(together)
     for span, records in zip(spans, together, strict=True):
-        assert all(span.start <= record.start <= record.end <= span.end for record in records)
+        assert all(max(0, span.start - LEAD) <= record.start <= record.end <= span.end for record in records)
         assert all(a.start <= b.start for a, b in pairwise(records))
 
 
@@ -191,6 +145,8 @@ def test_what_it_cannot_do_is_said_before_it_hears(model: Path, pool: Pool) -> N
         recogniser(model, pool, language="xx")
     with pytest.raises(StackError, match="no device cuda:9"):
         recogniser(model, pool, device="cuda:9")
+    with pytest.raises(StackError, match=r"perceive\.speech\.device"):
+        Stack(perceive={"speech": {"use": "asr.faster_whisper", "device": "cuda:x"}})
     with pytest.raises(StackError, match=r"cannot compute in float16 on cpu: set its precision to .*float32"):
         recogniser(model, pool, precision="float16")
 
@@ -210,6 +166,11 @@ assert not {{"torch", "faster_whisper", "ctranslate2"}} & set(sys.modules)
     assert second == REPOSITORY
 
 
+def test_a_plan_tells_of_a_model_that_is_nowhere() -> None:
+    plan = Stack(perceive={"speech": {"use": "asr.faster_whisper", "model": "./nope"}}, device="cpu").plan(EXAMPLE)
+    assert ("perceive.speech", Weights("./nope", here=False)) in plan.weights
+
+
 def test_the_names_are_those_of_the_package() -> None:
     from faster_whisper.utils import _MODELS
 
@@ -226,13 +187,28 @@ def test_a_model_of_the_hub_is_taken_from_its_cache(
     found = FasterWhisper(FasterWhisper.Options(model="base"))
     (weights,) = found.weights()
     assert (weights.id, weights.here) == (REPOSITORY, False)
-    with pytest.raises(UnavailableError, match=r"base \(141 MB\).*hf download Systran/faster-whisper-base.*`offline`"):
-        found.check()
+    found.check()  # may be asked for
+    for ask in (found.fetch, lambda: found.load(pool)):
+        with pytest.raises(
+            UnavailableError, match=r"base \(148 MB\).*`hf download Systran/faster-whisper-base`.*`offline`"
+        ):
+            ask()
     commit = "0123456789abcdef0123456789abcdef01234567"
-    cached = tmp_path / "models--Systran--faster-whisper-base"
-    shutil.copytree(model, cached / "snapshots" / commit)
-    (cached / "refs").mkdir()
-    (cached / "refs" / "main").write_text(commit)
+
+    def download(repository: str, allow_patterns: list[str], **how: Any) -> None:
+        cached = tmp_path / f"models--{repository.replace('/', '--')}"
+        wanted = [file for file in model.iterdir() if any(file.match(pattern) for pattern in allow_patterns)]
+        (cached / "refs").mkdir(parents=True)
+        (cached / "refs" / "main").write_text(commit)
+        (cached / "snapshots" / commit).mkdir(parents=True)
+        for file in wanted:
+            shutil.copy(file, cached / "snapshots" / commit)
+
+    listed = SimpleNamespace(siblings=[SimpleNamespace(rfilename=file.name) for file in model.iterdir()])
+    monkeypatch.setattr("huggingface_hub.model_info", lambda repository, **how: listed)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    found.fetch()
     (weights,) = found.weights()
     assert (weights.id, weights.here) == (f"{REPOSITORY}@{commit[:12]}", True)
     assert hear(recogniser("base", pool, language="en"), 4)
@@ -251,8 +227,11 @@ def test_a_folder_that_is_not_whole_is_refused(model: Path, tmp_path: Path) -> N
     with pytest.raises(UnavailableError, match=r"cut is not a Whisper model of CTranslate2") as raised:
         recogniser(tmp_path / "cut", Pool("cpu"))
     assert "\n" not in str(raised.value)
-    with pytest.raises(UnavailableError, match="did you mean medium"):
-        FasterWhisper(FasterWhisper.Options(model="mediun")).check()
+    for name, words in (("mediun", "did you mean medium"), ("./nope", "there is no Whisper model ./nope")):
+        found = FasterWhisper(FasterWhisper.Options(model=name))
+        assert not found.weights()[0].here
+        with pytest.raises(UnavailableError, match=words):
+            found.check()
 
 
 def test_the_converted_vocabulary_is_whispers_own(model: Path) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ import pytest
 from pydantic import ValidationError
 from speech import EXAMPLE, RATE, Samples, noise, silence, speech, window
 
+import tiny_whisper
 import videochat
 from media import make
 from videochat import Pool, Span, Stack, StackError, UnavailableError
+from videochat.cache import identity
 from videochat.context import Context
 from videochat_plugins.perceive.asr_whisper import Whisper
 from videochat_plugins.perceive.speech_stretches import LEAD
@@ -24,28 +27,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),  # openai-whisper reads its vocabulary so
     pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning"),  # and sorts tensors with numpy
 ]
-# Random weights repeat themselves and are sure of nothing: what they say passes only where the thresholds let it.
-LOOSE = {"compression": 100, "logprob": -100, "no_speech": 1, "beams": 1, "temperatures": (0.0,)}
-
-
-def save(path: Path, vocabulary: int = 51865, **sizes: int) -> Path:
-    import torch
-    from whisper.model import ModelDimensions
-    from whisper.model import Whisper as Network
-
-    torch.manual_seed(0)
-    text = {"n_text_ctx": 32, "n_text_state": 32, "n_text_head": 2, "n_text_layer": 1} | sizes
-    dims = ModelDimensions(80, 1500, text["n_text_state"], 2, 1, vocabulary, **text)
-    network = Network(dims)
-    torch.nn.init.normal_(network.decoder.positional_embedding)  # the package leaves it as memory was
-    network.decoder.token_embedding.weight.data[-1501:] = 0  # else it says times only and crawls
-    torch.save({"dims": vars(dims), "model_state_dict": network.state_dict()}, path)
-    return path
+LOOSE = {**tiny_whisper.LOOSE, "temperatures": (0.0,)}
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(tmp_path_factory.mktemp("whisper") / "tiny-random.pt")
+    return tiny_whisper.save_whisper(tmp_path_factory.mktemp("whisper") / "tiny-random.pt")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -146,14 +133,14 @@ def test_what_is_no_speech_or_a_loop_is_dropped(checkpoint: Path, pool: Pool, op
 
 def test_a_window_alone_is_as_in_a_batch_though_words_are_sampled(checkpoint: Path, pool: Pool) -> None:
     sound = np.concatenate([speech(), speech()])
-    found = recogniser(checkpoint, pool, temperatures=(0.0, 0.7), logprob=-0.001)
+    found = recogniser(checkpoint, pool, temperatures=(0.0, 0.7), logprob=-0.001, over=8)
     spans = [Span(0, 8), Span(8, 16), Span(16, 22)]
     windows = [window(sound, span, LEAD) for span in spans]
     together = [list(records) for records in found.perceive(windows)]
     assert [list(next(iter(found.perceive([one])))) for one in reversed(windows)] == together[::-1]
     assert any(together)
     for span, records in zip(spans, together, strict=True):
-        assert all(span.start <= record.start <= record.end <= span.end for record in records)
+        assert all(max(0, span.start - LEAD) <= record.start <= record.end <= span.end for record in records)
         assert all(a.start <= b.start for a, b in pairwise(records))
 
 
@@ -197,7 +184,7 @@ def test_half_precision_changes_no_word(checkpoint: Path, pool: Pool) -> None:
 
 def test_a_long_sound_is_heard_in_windows_that_tile_it(checkpoint: Path, pool: Pool) -> None:
     sound = np.concatenate([speech()] * 9)[: 95 * RATE]
-    found = recogniser(checkpoint, pool, language="en", quiet=-120)
+    found = recogniser(checkpoint, pool, language="en", quiet=-120, over=30)
     given, transcribe = [], found._model.transcribe
     found._model.transcribe = lambda part, **how: given.append(len(part)) or transcribe(part, **how)
     try:
@@ -212,6 +199,33 @@ def test_a_long_sound_is_heard_in_windows_that_tile_it(checkpoint: Path, pool: P
     assert starts[-1] > 80
 
 
+def test_the_work_is_done_with_its_own_gpu_as_the_current_one(
+    checkpoint: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second GPU does not exist here: the model stays where it is, and only what would be set is watched."""
+    import torch
+
+    current: list[str] = []
+
+    @contextmanager
+    def device(name: str) -> Iterator[None]:
+        current.append(name)
+        yield
+        current.append("left")
+
+    found = recogniser(checkpoint, pool)
+    monkeypatch.setattr(torch.cuda, "device", device)
+    found.detect(speech())
+    assert current == []
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, "to", lambda self, where: self)
+        patch.setattr(torch.random, "fork_rng", lambda devices: nullcontext())
+        found.device = "cuda:1"
+        found.detect(speech())
+        list(found.transcribe(speech()[:RATE], [0.0, 1.0], "en"))
+    assert current == ["cuda:1", "left"] * 2
+
+
 def test_the_model_is_loaded_once(checkpoint: Path) -> None:
     pool = Pool("cpu")
     first, second = recogniser(checkpoint, pool), recogniser(checkpoint, pool, beams=2)
@@ -222,7 +236,7 @@ def test_the_model_is_loaded_once(checkpoint: Path) -> None:
 
 
 def test_an_english_model_knows_no_other_language(tmp_path: Path) -> None:
-    checkpoint = save(tmp_path / "english.pt", vocabulary=51864)
+    checkpoint = tiny_whisper.save_whisper(tmp_path / "english.pt", vocabulary=51864)
     pool = Pool("cpu")
     records = next(iter(recogniser(checkpoint, pool).perceive([window(speech()[: 4 * RATE])])))
     assert {(record.meta["language"], record.meta["language_prob"]) for record in records} <= {("en", 1.0)}
@@ -237,6 +251,8 @@ def test_what_it_cannot_do_is_said_before_it_hears(checkpoint: Path, pool: Pool)
         recogniser(checkpoint, pool, precision="float16")
     with pytest.raises(StackError, match="no device cuda:9"):
         recogniser(checkpoint, pool, device="cuda:9")
+    with pytest.raises(StackError, match=r"perceive\.speech\.device"):
+        Stack(perceive={"speech": {"use": "asr.whisper", "device": "gpu"}})
 
 
 def test_weights_and_precision_are_told_without_the_model(
@@ -254,6 +270,9 @@ def test_weights_and_precision_are_told_without_the_model(
     assert 1.5e9 < weights.bytes < 1.7e9
     assert own.precision(Pool("cpu")) == "float32"
     assert own.precision(Pool("cuda")) == "float16"
+    gpu = Whisper(Whisper.Options(model=str(checkpoint), device="cuda", precision="float16"))
+    assert identity(gpu, Pool("cpu")) == identity(own, Pool("cuda:1"))  # the cache knows them by what they come to
+    assert identity(own, Pool("cpu")) != identity(own, Pool("cuda"))
 
 
 def test_the_names_are_those_of_the_package() -> None:
@@ -287,12 +306,11 @@ def test_a_model_that_is_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for name, words in (("bse", "did you mean base"), (str(tmp_path / "none.pt"), "must be a .pt file")):
         with pytest.raises(UnavailableError, match=words):
             Whisper(Whisper.Options(model=name)).check()
-    with pytest.raises(UnavailableError, match=r"base \(139 MB\).*HF_HUB_OFFLINE.*`offline` needs none"):
-        Whisper(Whisper.Options(model="base")).check()
-    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    Whisper(Whisper.Options(model="base")).check()  # may be asked for
-    with pytest.raises(UnavailableError, match="not fetched"):
-        Whisper(Whisper.Options(model="base")).load(Pool("cpu"))
+    found = Whisper(Whisper.Options(model="base"))
+    found.check()  # may be asked for
+    for ask in (found.fetch, lambda: found.load(Pool("cpu"))):
+        with pytest.raises(UnavailableError, match=r"base \(145 MB\).*HF_HUB_OFFLINE.*`offline` needs none"):
+            ask()
 
 
 def test_a_download_is_checked_and_leaves_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pool: Pool) -> None:
@@ -301,7 +319,7 @@ def test_a_download_is_checked_and_leaves_no_part(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     # With the heads that the package knows to follow the words of its model "tiny".
-    whole = save(tmp_path / "tiny.pt", n_text_layer=4, n_text_head=6, n_text_state=24).read_bytes()
+    whole = tiny_whisper.save_whisper(tmp_path / "tiny.pt", n_text_layer=4, n_text_head=6, n_text_state=24).read_bytes()
     served = tmp_path / hashlib.sha256(whole).hexdigest() / "tiny.pt"
     served.parent.mkdir()
     monkeypatch.setitem(whisper._MODELS, "tiny", served.as_uri())

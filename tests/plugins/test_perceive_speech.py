@@ -1,16 +1,19 @@
 """What a recogniser of the Whisper family gets to hear, and what of its words is kept: a recogniser made of numpy."""
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from speech import RATE, Samples, noise, silence, speech, window
 
 from videochat import Record, Span
+from videochat.plan import windows_over
+from videochat.window import Over
 from videochat_plugins.perceive.speech import Recogniser, Said, Word
 from videochat_plugins.perceive.speech_stretches import LEAD, parting, stretches
 
@@ -34,9 +37,12 @@ class Ears(Recogniser):
         self.clips.append(list(clips))
         return [said for start, end in zip(clips[::2], clips[1::2], strict=True) for said in self.says(start, end)]
 
-    def hear(self, sound: Samples, over: float) -> list[Record]:
-        seconds = len(sound) / RATE
-        spans = [Span(i * over, min((i + 1) * over, seconds)) for i in range(int(np.ceil(seconds / over - 1e-9)))]
+    def hear(self, sound: Samples, over: Over, start: float = 0.0, end: float = math.inf) -> list[Record]:
+        """Return what is told from `start` to `end` of a sound, in the windows that a watch of it makes."""
+        self.options = self.options.model_copy(update={"over": over})
+        whole = len(sound) / RATE
+        segments = [Span(at, min(at + 4.0, whole)) for at in np.arange(0, whole, 4.0).tolist()]
+        spans = windows_over(over, Span(start, min(end, whole)), segments)
         found = self.perceive([window(sound, span, self.sampling().lead) for span in spans])
         return [record for part in found for record in part]
 
@@ -67,12 +73,42 @@ def test_no_sample_is_lost_or_heard_twice(seconds: float, over: float, quiet: li
     ears, sound = Ears(quiet=-120), babble(seconds)
     for start, length in quiet:
         sound[round(start * RATE) : round((start + length) * RATE)] *= 0.01
-    seconds = len(sound) / RATE
-    spans = [Span(i * over, min((i + 1) * over, seconds)) for i in range(int(np.ceil(seconds / over - 1e-9)))]
-    for span in spans:
-        list(ears.perceive([window(sound, span, LEAD)]))
+    records = ears.hear(sound, over)
     found = np.concatenate([*ears.parts, silence(0)])
     assert np.array_equal(found, sound)
+    for before, after in pairwise(records):  # so they come in order, though each may begin before its window does
+        assert before.end <= after.start
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    over=st.one_of(st.just("video"), st.floats(0.3, 9)),
+    stretch=st.tuples(st.floats(0, 14), st.floats(0, 14)).map(sorted),
+)
+def test_a_watch_that_begins_and_ends_within_windows_hears_all_of_its_stretch(over: Over, stretch: list[float]) -> None:
+    low, high = stretch
+    assume(high - low > 0.01)
+    assume(isinstance(over, str) or all(abs(cut - round(cut / over) * over) > 1e-4 for cut in stretch))
+    ears, sound = Ears(quiet=-120), babble(14)
+    records = ears.hear(sound, over, low, high)
+    found, asked = np.concatenate(ears.parts), sound[round(low * RATE) : round(high * RATE)]
+    assert np.array_equal(found[len(found) - len(asked) :], asked)
+    edge = math.inf if isinstance(over, str) else math.ceil(low / over) * over
+    if edge < high and edge - low < 5:  # the second window may begin at a pause before all this
+        assert records[0].start > edge - LEAD
+    else:
+        assert len(found) == len(asked)
+    assert records[-1].end == pytest.approx(high, abs=0.002)
+
+
+@pytest.mark.parametrize(("over", "start", "end"), [(4.0, 4.0, 12.0), ("segment", 4.0, 12.0), ("segment", 5.0, 12.0)])
+def test_a_watch_that_begins_or_ends_where_windows_may_meet_leaves_the_rest_to_them(
+    over: Over, start: float, end: float
+) -> None:
+    ears, sound = Ears(quiet=-120), babble(14)
+    ears.hear(sound, over, start, end)
+    low, high = (parting(sound, 0, round(edge * RATE)) for edge in (start, end))
+    assert np.array_equal(np.concatenate(ears.parts), sound[low:high])
 
 
 def test_windows_part_at_the_last_pause_before_their_edge() -> None:
@@ -147,22 +183,29 @@ def test_what_was_not_said_is_dropped(said: Said, kept: bool) -> None:
     assert bool(ears.hear(np.concatenate([babble(5), silence(5)]), 10)) is kept
 
 
-def test_a_phrase_across_an_edge_is_the_later_windows_and_within_it() -> None:
+def test_a_phrase_across_an_edge_is_the_later_windows_at_its_own_time() -> None:
     sound = babble(16) + 0.05
     sound[8 * RATE : round(8.4 * RATE)] = 0.0
-    first, second = Ears().hear(sound, 10)
-    assert (first.start, second.end) == (0.0, 16.0)
-    assert first.end == pytest.approx(8.2, abs=0.11)
-    assert second.start == 10.0
+    ears = Ears()
+    words = [Word(" so", 0.5, 1.0, 0.9)]
+    ears.says = lambda start, end: [Said(0.5, 1.2, "so it goes", -0.5, 0.1, 1.0, words)]
+    first, second = ears.hear(sound, 10)
+    assert (first.start, first.end) == (0.5, 1.2)
+    pause = parting(sound, 0, 10 * RATE) / RATE
+    assert pause == pytest.approx(8.2, abs=0.11)
+    assert (second.start, second.end) == pytest.approx((pause + 0.5, pause + 1.2), abs=1e-3)  # wholly before 10 s
+    assert second.meta["words"] == [["so", round(pause + 0.5, 3), round(pause + 1.0, 3), 0.9]]
+    (whole,) = ears.hear(sound, 10, end=9.9)
+    assert whole == first
 
 
 def test_records_keep_to_their_windows_and_do_not_depend_on_the_batch() -> None:
-    ears, sound = Ears(), np.concatenate([speech(), silence(4), speech()])
+    ears, sound = Ears(over=6), np.concatenate([speech(), silence(4), speech()])
     windows = [window(sound, Span(start, min(start + 6.0, len(sound) / RATE)), LEAD) for start in np.arange(0, 26, 6)]
     together = [list(records) for records in ears.perceive(windows)]
     assert together == [list(next(iter(ears.perceive([one])))) for one in windows]
     for one, records in zip(windows, together, strict=True):
-        assert all(one.start <= record.start <= record.end <= one.end for record in records)
+        assert all(max(0, one.start - 5) <= record.start <= record.end <= one.end for record in records)
     starts = [record.start for records in together for record in records]
     assert len(starts) > 3
     assert all(a <= b for a, b in pairwise(starts))

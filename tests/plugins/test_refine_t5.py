@@ -13,7 +13,7 @@ from pydantic import ValidationError
 import videochat
 from components import Seeing
 from media import Made, make
-from videochat import Pool, Record, Stack, UnavailableError
+from videochat import Pool, Record, Stack, StackError, UnavailableError
 from videochat.save import explain, save
 from videochat_plugins.refine.t5 import T5
 
@@ -180,9 +180,35 @@ def test_a_caption_that_goes_on_is_said_once(checkpoint: Path, pool: Pool, given
 
 def test_a_caption_longer_than_the_encoder_is_cut(checkpoint: Path, pool: Pool, given_texts: list[list[str]]) -> None:
     held = [Record("caption", i, i + 1, " ".join(["dog"] * 500) + f" n{i}") for i in range(3)]
-    *_, summary = refiner(checkpoint, pool).refine(iter(held))
+    found = refiner(checkpoint, pool)
+    *_, summary = found.refine(iter(held))
     assert len(summary.parents) == 3
     assert all(len(text.split()) <= 32 for call in given_texts for text in call)
+    assert found.notes == ["texts longer than input_tokens, 32, whose ends were not read: 3"]
+    found.load(pool)
+    assert found.notes == []  # of another run
+    list(found.refine(iter(captions(4))))
+    assert found.notes == []
+
+
+@pytest.mark.parametrize("written", [0, 1])
+def test_where_the_model_writes_nothing_the_ledger_says_so(checkpoint: Path, pool: Pool, written: int) -> None:
+    found = refiner(checkpoint, pool, batch=9)
+    found._write = lambda prompts: ["a dog runs"] * written + [" "] * (len(prompts) - written)  # type: ignore[method-assign]
+    held = captions(12)
+    refined = list(found.refine(iter(held)))
+    assert [record.text for record in refined if record.kind == "summary"] == ["a dog runs"] * written
+    told = "chunks of captions of which the model wrote nothing, so that no summary tells of them"
+    assert found.notes == [f"{told}: {3 - written}"]
+
+
+def test_a_prompt_that_leaves_no_room_is_refused(checkpoint: Path, pool: Pool) -> None:
+    words = "a man rides " * 5
+    refiner(checkpoint, pool, prompt=words)  # 16 tokens of 32
+    refiner(checkpoint, pool, clean_prompt=words * 9)  # not asked for
+    for name in ("prompt", "clean_prompt"):
+        with pytest.raises(StackError, match=rf"refine t5: {name} takes 17 of input_tokens, 32, and must leave half"):
+            refiner(checkpoint, pool, clean=True, **{name: f"{words} dog"})
 
 
 def test_clean_captions_stand_in_the_place_of_theirs(
@@ -297,7 +323,7 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing(
     assert list(found.notes) == ["out of memory: batch 6 to 3", "out of memory: batch 3 to 1"]
 
 
-def test_a_checkpoint_that_will_not_do(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_that_will_not_do(checkpoint: Path, pool: Pool, tmp_path: Path) -> None:
     import shutil
 
     shutil.copytree(checkpoint, tmp_path / "bare")
@@ -309,8 +335,12 @@ def test_a_checkpoint_that_will_not_do(checkpoint: Path, tmp_path: Path) -> None
     config.write_text(config.read_text().replace('"model_type": "t5"', '"model_type": "bart"'))
     with pytest.raises(UnavailableError, match="is a bart model, and this needs t5"):
         T5(T5.Options(checkpoint=str(tmp_path / "other"))).check()
-    with pytest.raises(UnavailableError, match=r"google/flan-t5-base \(944 MB\)"):
-        T5().check()
+    shutil.copytree(checkpoint, tmp_path / "broken")
+    (tmp_path / "broken" / "tokenizer.json").write_text('{"model": {}')
+    with pytest.raises(UnavailableError, match=r"the tokenizer of .*broken cannot be loaded"):
+        T5(T5.Options(checkpoint=str(tmp_path / "broken"))).load(pool)
+    with pytest.raises(UnavailableError, match=r"google/flan-t5-base \(990 MB\)"):
+        T5().fetch()
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,17 @@
 """Speech recognition with Whisper (arXiv 2212.04356) on CTranslate2, by faster-whisper: quick without a GPU."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from pydantic import Field
+
 from videochat import Component, Key, Pool, StackError, UnavailableError, Weights, hookimpl
-from videochat.cache import digest, file_hash
+from videochat.component import FASTER_ONLY
 from videochat.errors import near
-from videochat_plugins.perceive.speech import Recogniser, Said, Word, check_language, check_reachable, unavailable
+from videochat_plugins.models.checkpoint import Checkpoint
+from videochat_plugins.perceive.speech import Recogniser, Said, Word, check_language
 from videochat_plugins.perceive.voice_activity import Samples
 
 _SIZES = {"tiny": 78_000_000, "base": 148_000_000, "small": 486_000_000, "medium": 1_531_000_000}  # bytes, in float16
@@ -28,10 +30,18 @@ _RELEASED = {
     "distil-large-v3": ("Systran/faster-distil-whisper-large-v3", 1_516_000_000),
     "distil-large-v3.5": ("distil-whisper/distil-large-v3.5-ct2", 1_516_000_000),
 }
-_HUB = re.compile(r"[\w.-]+/[\w.-]+")
-_FILES = ("config.json", "model.bin", "tokenizer.json", "preprocessor_config.json", "vocabulary.json", "vocabulary.txt")
+_NEEDED = ("config.json", "model.bin", "tokenizer.json", "vocabulary.json|vocabulary.txt")
 Precision = Literal["auto", "int8", "int8_float16", "int8_bfloat16", "float16", "bfloat16", "float32"]
-_NEEDED = ("config.json", "model.bin", "tokenizer.json")
+
+
+class _Converted(Checkpoint):
+    """A model that ct2-transformers-converter wrote, with `--copy_files tokenizer.json`."""
+
+    __slots__ = ()
+
+    @property
+    def _whole(self) -> tuple[str, str]:
+        return "model.safetensors", "model.bin"  # there is no safer form yet
 
 
 class FasterWhisper(Recogniser):
@@ -51,7 +61,8 @@ class FasterWhisper(Recogniser):
     class Options(Recogniser.Options):
         """Which model, what is heard and what is kept."""
 
-        precision: Precision = "auto"
+        # The cache goes by what it comes to.
+        precision: Precision = Field(default="auto", json_schema_extra=FASTER_ONLY)
         """Numbers of the weights, and those that it computes in; auto: int8 on a CPU, float16 on a GPU."""
         word_times: bool = True
         """Whether to look for the time of each word."""
@@ -61,48 +72,20 @@ class FasterWhisper(Recogniser):
     _model: Any = None
 
     @property
-    def path(self) -> Path | None:
-        """The folder of the converted model, if it is here."""
-        repository = self._repository
-        if repository is None:
-            found = Path(self.options.model).expanduser()
-            return found if found.is_dir() else None
-        try:
-            from huggingface_hub import try_to_load_from_cache
-        except ModuleNotFoundError:
-            return None
-        files = [try_to_load_from_cache(repository, name) for name in _NEEDED]
-        return Path(str(files[0])).parent if all(isinstance(file, str) for file in files) else None
-
-    @property
-    def _repository(self) -> str | None:
-        """The hub's repository of a model; None for a folder of the user's own."""
-        model = self.options.model
-        if model in _RELEASED:
-            return _RELEASED[model][0]
-        return model if _HUB.fullmatch(model) and not Path(model).exists() else None
-
-    @property
-    def _size(self) -> int:
-        return _RELEASED.get(self.options.model, ("", 0))[1]
+    def checkpoint(self) -> Checkpoint:
+        """Where its files are."""
+        name, size = _RELEASED.get(self.options.model, (self.options.model, 0))
+        return _Converted(name, size, _NEEDED)
 
     def weights(self) -> Sequence[Weights]:
         """Return the model, without loading it and without network."""
-        path, repository = self.path, self._repository
-        if path is None:
-            return [Weights(repository or self.options.model, self._size, here=False)]
-        files = [path / name for name in _FILES if (path / name).is_file()]
-        size = sum(file.stat().st_size for file in files)
-        if repository:
-            return [Weights(f"{repository}@{path.name[:12]}", size)]
-        told = digest([[file.name, file_hash(file)] for file in files])
-        return [Weights(f"{path.resolve().name}@{told[:12]}", size)]
+        return (self.checkpoint.weights(),)
 
     def precision(self, pool: Pool) -> str:
         """Return the numbers of its weights, as CTranslate2 names them."""
         if self.options.precision != "auto":
             return self.options.precision
-        return "float16" if (self.options.device or pool.device).startswith("cuda") else "int8"
+        return "float16" if pool.place(self.options.device).startswith("cuda") else "int8"
 
     def check(self) -> None:
         """Make sure that the model is here and whole, or can be asked for.
@@ -110,19 +93,12 @@ class FasterWhisper(Recogniser):
         Raises:
             UnavailableError: naming what is missing.
         """
-        path, repository = self.path, self._repository
-        if path is None and repository is None:
+        checkpoint = self.checkpoint
+        if checkpoint.is_local and checkpoint.path is None:
             how = "it must be a folder with a model converted by ct2-transformers-converter, or a hub's org/name"
             names = near(self.options.model, _RELEASED)
             raise UnavailableError(f"there is no Whisper model {self.options.model}: {how}{names}")
-        if path is None:
-            check_reachable(self.options.model, self._size, self._how)
-            return
-        for name in _NEEDED:
-            if not (path / name).is_file():
-                raise UnavailableError(f"{path} has no {name}: convert the model again with --copy_files {name}")
-        if not any((path / name).is_file() for name in ("vocabulary.json", "vocabulary.txt")):
-            raise UnavailableError(f"{path} has no vocabulary.json or vocabulary.txt: convert the model again")
+        checkpoint.check()
 
     def fetch(self) -> None:
         """Download the model if it is not here.
@@ -131,17 +107,7 @@ class FasterWhisper(Recogniser):
             UnavailableError: if it cannot be had.
         """
         self.check()
-        repository = self._repository
-        if self.path is not None or repository is None:
-            return
-        from huggingface_hub import snapshot_download
-
-        try:
-            snapshot_download(repository, allow_patterns=list(_FILES))
-        except Exception as error:  # the hub's, the HTTP library's and the system's are of a dozen kinds
-            raise unavailable(self.options.model, self._size, self._how, type(error).__name__) from None
-        if self.path is None:
-            raise UnavailableError(f"the repository {repository} holds no Whisper model that was converted")
+        self.checkpoint.fetch()
 
     def load(self, pool: Pool) -> None:
         """Load the model.
@@ -151,12 +117,11 @@ class FasterWhisper(Recogniser):
             StackError: if there is no such device, the device cannot compute so, or the model lacks the language.
         """
         self.check()
-        if self.path is None:
-            raise unavailable(self.options.model, self._size, self._how, "it was not fetched")
-        self.device, precision = self.options.device or pool.device, self.precision(pool)
+        folder = self.checkpoint.fetch()
+        self.device, precision = pool.place(self.options.device), self.precision(pool)
         self._check_device(precision)
         key = Key("FasterWhisper", self.weights()[0].id, precision, "", self.device)
-        self._model = pool.get(key, lambda: self._build(precision))
+        self._model = pool.get(key, lambda: self._build(folder, precision))
         check_language("asr.faster_whisper", self.options.language, self._model.supported_languages)
 
     def close(self) -> None:
@@ -190,10 +155,6 @@ class FasterWhisper(Recogniser):
             log, silent, ratio = part.avg_logprob, part.no_speech_prob, part.compression_ratio
             yield Said(part.start, part.end, part.text, log, silent, ratio, words)
 
-    @property
-    def _how(self) -> str:
-        return f"run `hf download {self._repository}` where there is a network"
-
     def _check_device(self, precision: str) -> None:
         ctranslate2 = import_module("ctranslate2")
         kind, _, index = self.device.partition(":")
@@ -206,16 +167,16 @@ class FasterWhisper(Recogniser):
                 f"asr.faster_whisper cannot compute in {precision} on {self.device}: set its precision to {allowed}"
             )
 
-    def _build(self, precision: str) -> Any:
+    def _build(self, folder: Path, precision: str) -> Any:
         from faster_whisper import WhisperModel
 
         kind, _, index = self.device.partition(":")
         where = {"device": kind, "device_index": int(index or 0), "compute_type": precision}
         try:
-            return WhisperModel(str(self.path), local_files_only=True, **where)
+            return WhisperModel(str(folder), local_files_only=True, **where)
         except Exception as error:  # CTranslate2's and those of the tokenizer's library are of several kinds
             what = str(error).partition("\n")[0]
-            raise UnavailableError(f"{self.path} is not a Whisper model of CTranslate2: {what}") from None
+            raise UnavailableError(f"{folder} is not a Whisper model of CTranslate2: {what}") from None
 
 
 @hookimpl

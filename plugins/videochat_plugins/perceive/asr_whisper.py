@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from pickle import UnpicklingError
 from tempfile import TemporaryDirectory
@@ -11,9 +12,11 @@ from pydantic import Field
 
 from videochat import Component, Key, Pool, StackError, UnavailableError, Weights, hookimpl
 from videochat.cache import file_hash
+from videochat.component import FASTER_ONLY
 from videochat.errors import near
+from videochat_plugins.models.checkpoint import offline, unavailable
 from videochat_plugins.models.pretrained import check_device
-from videochat_plugins.perceive.speech import Recogniser, Said, Word, check_language, check_reachable, unavailable
+from videochat_plugins.perceive.speech import Recogniser, Said, Word, check_language
 from videochat_plugins.perceive.voice_activity import Samples
 
 _SIZES = {"tiny": 75_572_083, "base": 145_262_807, "small": 483_617_219, "medium": 1_528_008_539}  # bytes, as published
@@ -44,7 +47,8 @@ class Whisper(Recogniser):
     class Options(Recogniser.Options):
         """Which model, what is heard and what is kept."""
 
-        precision: Literal["auto", "float32", "float16"] = "auto"
+        # The cache goes by what it comes to.
+        precision: Literal["auto", "float32", "float16"] = Field(default="auto", json_schema_extra=FASTER_ONLY)
         """Numbers that the model computes in; auto: float16 on a GPU, float32 on a CPU, which knows no other."""
         temperatures: tuple[Annotated[float, Field(ge=0, le=2)], ...] = Field(
             default=(0.0, 0.2, 0.4, 0.6, 0.8, 1.0), min_length=1
@@ -85,20 +89,17 @@ class Whisper(Recogniser):
         """Return the numbers that it computes in: "float32" or "float16"."""
         if self.options.precision != "auto":
             return self.options.precision
-        return "float16" if (self.options.device or pool.device).startswith("cuda") else "float32"
+        return "float16" if pool.place(self.options.device).startswith("cuda") else "float32"
 
     def check(self) -> None:
-        """Make sure that the checkpoint is here or can be asked for.
+        """Make sure that the checkpoint is here, or one that is published.
 
         Raises:
             UnavailableError: naming what is missing.
         """
-        if self.path.is_file():
-            return
-        if self._released is None:
+        if not self.path.is_file() and self._released is None:
             names = near(self.options.model, (*_RELEASED, *_OTHER_NAMES))
             raise UnavailableError(f"there is no Whisper checkpoint {self.options.model}: it must be a .pt file{names}")
-        check_reachable(self._released, _RELEASED[self._released], self._how)
 
     def fetch(self) -> None:
         """Download the checkpoint if it is not here; its sha256 is checked.
@@ -110,6 +111,8 @@ class Whisper(Recogniser):
         path, name = self.path, self._released
         if path.is_file() or name is None:
             return
+        if why := offline():
+            raise self._unavailable(why)
         import whisper
 
         try:
@@ -117,7 +120,7 @@ class Whisper(Recogniser):
             with TemporaryDirectory(prefix=".part-", dir=path.parent) as part:  # a broken download leaves nothing
                 Path(whisper._download(whisper._MODELS[name], part, False)).replace(path)
         except Exception as error:  # the HTTP library's and the system's are of a dozen kinds
-            raise unavailable(name, _RELEASED[name], self._how, type(error).__name__) from None
+            raise self._unavailable(type(error).__name__) from None
 
     def load(self, pool: Pool) -> None:
         """Load the model.
@@ -126,10 +129,8 @@ class Whisper(Recogniser):
             UnavailableError: if the checkpoint is not here or no Whisper's.
             StackError: if there is no such device, the device cannot compute so, or the model lacks the language.
         """
-        self.check()
-        if not self.path.is_file():
-            raise unavailable(self.options.model, 0, self._how, "it was not fetched")
-        self.device, precision = self.options.device or pool.device, self.precision(pool)
+        self.fetch()
+        self.device, precision = pool.place(self.options.device), self.precision(pool)
         check_device(self.device)
         if precision == "float16" and self.device == "cpu":
             raise StackError("asr.whisper computes in float32 on a CPU: set its precision to float32 or auto")
@@ -152,8 +153,9 @@ class Whisper(Recogniser):
         if not self._model.is_multilingual:
             return "en", 1.0
         sound = torch.from_numpy(whisper.pad_or_trim(audio)).to(self.device)
-        mel = whisper.log_mel_spectrogram(sound, self._model.dims.n_mels)  # (mels, 3000)
-        _, told = self._model.detect_language(mel.half() if self._half else mel)
+        with self._current():
+            mel = whisper.log_mel_spectrogram(sound, self._model.dims.n_mels)  # (mels, 3000)
+            _, told = self._model.detect_language(mel.half() if self._half else mel)
         language = max(told, key=told.__getitem__)
         return str(language), float(told[language])
 
@@ -163,7 +165,7 @@ class Whisper(Recogniser):
 
         o = self.options
         sound = torch.from_numpy(audio).to(self.device)
-        with torch.random.fork_rng([self.device] if self.device.startswith("cuda") else []):
+        with self._current(), torch.random.fork_rng([self.device] if self.device.startswith("cuda") else []):
             torch.manual_seed(_SEED)
             found = self._model.transcribe(
                 sound,
@@ -189,10 +191,16 @@ class Whisper(Recogniser):
 
         return bool(self._model.encoder.conv1.weight.dtype == torch.float16)
 
-    @property
-    def _how(self) -> str:
-        name = self._released or "base"
-        return f"run `python -c \"import whisper; whisper.load_model('{name}')\"` where there is a network"
+    def _current(self) -> AbstractContextManager[object]:
+        """Make its GPU the current one: the package's own kernels run there, wherever their numbers are."""
+        import torch
+
+        return torch.cuda.device(self.device) if self.device.startswith("cuda") else nullcontext()
+
+    def _unavailable(self, why: str) -> UnavailableError:
+        name = self._released or self.options.model
+        command = f"python -c \"import whisper; whisper.load_model('{name}')\""
+        return unavailable(f"model {name}", _RELEASED.get(name, 0), why, command, "set `model` to a .pt file")
 
     def _build(self, precision: str) -> Any:
         import torch

@@ -1,7 +1,6 @@
 """What the Whisper recognisers share: options, what they get to hear, and the record of what they say they heard."""
 
 import math
-import os
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
@@ -9,8 +8,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from videochat import Perceiver, Record, Sampling, StackError, UnavailableError, Window
+from videochat import Perceiver, Record, Sampling, StackError, Window
+from videochat.component import FASTER_ONLY
 from videochat.errors import near
+from videochat.window import Over
+from videochat_plugins.models.pretrained import DEVICE
 from videochat_plugins.perceive.speech_stretches import LEAD, parting, stretches
 from videochat_plugins.perceive.voice_activity import RATE, Samples, clean
 
@@ -39,7 +41,13 @@ class Said(NamedTuple):
 
 
 class Recogniser(Perceiver):
-    """A speech recogniser of the Whisper family (arXiv 2212.04356)."""
+    """A speech recogniser of the Whisper family (arXiv 2212.04356).
+
+    Where windows meet, the sound is parted at a pause up to 5 s before the edge: what is said after it is the later
+    window's, whose records so reach back before its start. With `over` in seconds, a window that --from or --to cuts
+    short hears to the cut itself, in the middle of a word if need be; but where the cut falls on an edge, or `over` is
+    "segment", what is said after the last pause before --to is left to a window that is not watched.
+    """
 
     class Options(Perceiver.Options):
         """What is heard and what is kept."""
@@ -52,7 +60,7 @@ class Recogniser(Perceiver):
         """What is spoken, as a code such as en or de; null: told from the first 30 s of sound of each window."""
         beside_subtitles: bool = False
         """Whether to listen even where the video has subtitles and the stack reads them."""
-        device: str = ""
+        device: str = Field(default="", pattern=DEVICE, json_schema_extra=FASTER_ONLY)
         """Where the model runs: cpu, cuda, cuda:1, ...; empty: where the stack's models run."""
         beams: int = Field(default=5, ge=1, le=32)
         """Hypotheses that the search keeps; 1 is greedy and quicker."""
@@ -104,13 +112,13 @@ class Recogniser(Perceiver):
     def _window(self, window: Window) -> list[Record]:
         if window.audio is None:
             return []
+        audio = clean(window.audio)
         # Numbers of samples in the whole sound.
         first = round(max(0.0, window.start - LEAD) * RATE)
-        edges = round(window.start * RATE), round(window.end * RATE)
-        audio = clean(window.audio)
-        low = parting(audio, first, edges[0])
-        goes_on = window.end < window.video.duration
-        high = parting(audio, first, edges[1]) if goes_on else first + len(audio)
+        low, high = (
+            parting(audio, first, round(edge * RATE)) if self._parts(edge, window) else round(edge * RATE)
+            for edge in window.span
+        )
         part = audio[low - first : max(low, high) - first]
         found = stretches(part, self.options.quiet)
         if not found:
@@ -122,11 +130,18 @@ class Recogniser(Perceiver):
         about = {"language": language} | ({} if sure is None else {"language_prob": round(sure, 3)})
         said = (_fitted(piece, clips) for piece in self.transcribe(part, clips, language))
         records = (
-            _record(piece, low / RATE, window, about)
+            _record(piece, low / RATE, window.end, about)
             for piece in said
             if piece is not None and piece.compression_ratio <= self.options.compression
         )
         return [record for record in records if record.text]
+
+    def _parts(self, edge: float, window: Window) -> bool:
+        """Return whether an edge of a window lies between two windows, rather than at the end of what is watched."""
+        over: Over = self.options.over
+        if over == "video" or not 0 < edge < window.video.duration - 1e-6:
+            return False
+        return isinstance(over, str) or abs(edge - round(edge / over) * over) < 1e-6
 
 
 def _fitted(said: Said, clips: Sequence[float]) -> Said | None:
@@ -143,9 +158,9 @@ def _fitted(said: Said, clips: Sequence[float]) -> Said | None:
     return None
 
 
-def _record(said: Said, zero: float, window: Window, about: dict[str, Any]) -> Record:
+def _record(said: Said, zero: float, last: float, about: dict[str, Any]) -> Record:
     def time(seconds: float) -> float:
-        return round(zero + seconds, 3)
+        return min(round(zero + seconds, 3), last)
 
     meta = about | {
         "no_speech_prob": round(said.no_speech_prob, 3),
@@ -154,9 +169,8 @@ def _record(said: Said, zero: float, window: Window, about: dict[str, Any]) -> R
     }
     if said.words:
         meta["words"] = [[w.text.strip(), time(w.start), time(w.end), round(w.probability, 3)] for w in said.words]
-    # A phrase across the edge of two windows is the later one's, which heard it whole.
-    start, end = (min(max(time(seconds), window.start), window.end) for seconds in (said.start, said.end))
-    return Record("speech", start, end, said.text, round(min(1.0, math.exp(said.avg_logprob)), 3), meta=meta)
+    score = round(min(1.0, math.exp(said.avg_logprob)), 3)
+    return Record("speech", time(said.start), time(said.end), said.text, score, meta=meta)
 
 
 def check_language(use: str, language: str | None, allowed: Collection[str]) -> None:
@@ -168,22 +182,3 @@ def check_language(use: str, language: str | None, allowed: Collection[str]) -> 
     if language is not None and language not in allowed:
         which = " (it knows no other language)" if len(allowed) == 1 else ""
         raise StackError(f"{use}: the model does not know the language {language!r}{near(language, allowed)}{which}")
-
-
-def check_reachable(name: str, size: int, how: str) -> None:
-    """Make sure that a model that is not here may be downloaded.
-
-    Raises:
-        UnavailableError: if HF_HUB_OFFLINE says that nothing may.
-    """
-    if os.environ.get("HF_HUB_OFFLINE", "0").lower() not in ("0", "", "false"):
-        raise unavailable(name, size, how, "HF_HUB_OFFLINE is set")
-
-
-def unavailable(name: str, size: int, how: str, why: str) -> UnavailableError:
-    """Return the error of a model that is not here and could not be downloaded."""
-    told = f"{name} ({size / 2**20:.0f} MB)" if size else name
-    return UnavailableError(
-        f"the model {told} is not here and could not be downloaded ({why}): {how}, or set `model` to a path that "
-        "holds it; the stack `offline` needs none"
-    )

@@ -6,17 +6,19 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from videochat import Component, Pool, Record, Refiner, hookimpl
+from videochat import Component, Pool, Record, Refiner, StackError, hookimpl
 from videochat_plugins.models.pretrained import ModelOptions, Pretrained
+from videochat_plugins.models.tokenizer import load_tokenizer
 
 
 class T5(Pretrained, Refiner):
     """Summarise the captions: one record for the whole video, or for every so many seconds of it.
 
     Captions are taken in chunks that fit the encoder, chunks in batches; then the summaries of the chunks in the same
-    way, until one is left. Each caption of the video is read, each only once. A summary spans the captions in its
-    `parents`; meta["captions"]: how many they are. With `clean`, each caption is written anew, with the old one as its
-    parent; all other records pass.
+    way, until one is left. Each caption of the video is read, each only once; of one that is longer than the encoder
+    takes, only its beginning, and the ledger says so, as it does where the model writes nothing. A summary spans the
+    captions in its `parents`; meta["captions"]: how many they are. With `clean`, each caption is written anew, with the
+    old one as its parent; all other records pass.
 
     What it cannot know: anything that the captions do not say; it never sees the video. What is said often outweighs
     what is said once, and a small model may put in words of its own.
@@ -64,6 +66,15 @@ class T5(Pretrained, Refiner):
     options: Options
     _model: Any = None
     _tokenizer: Any = None
+    _cut = 0  # texts of which the encoder took only the beginning
+    _blank = 0  # chunks that the model wrote nothing of
+
+    @property
+    def notes(self) -> Sequence[str]:  # type: ignore[override]
+        """What happened in a run that its ledger should tell."""
+        cut = f"texts longer than input_tokens, {self.options.input_tokens}, whose ends were not read: {self._cut}"
+        blank = f"chunks of captions of which the model wrote nothing, so that no summary tells of them: {self._blank}"
+        return [*self.batches.notes, *([cut] if self._cut else ()), *([blank] if self._blank else ())]
 
     @property
     def reads(self) -> Collection[str]:
@@ -80,13 +91,22 @@ class T5(Pretrained, Refiner):
 
         Raises:
             UnavailableError: if the checkpoint is not here or not whole.
+            StackError: if a prompt leaves less than half of the encoder to the captions.
         """
-        from transformers import AutoTokenizer, T5ForConditionalGeneration
+        from transformers import T5ForConditionalGeneration
 
         super().load(pool)
-        folder = self.checkpoint.fetch()
+        self._cut = self._blank = 0
+        self._tokenizer = load_tokenizer(self.checkpoint)
+        o = self.options
+        prompts = {"prompt": o.prompt} | ({"clean_prompt": o.clean_prompt} if o.clean else {})
+        for name, prompt in prompts.items():
+            if 2 * (taken := self._length(prompt)) > o.input_tokens:
+                raise StackError(
+                    f"refine t5: {name} takes {taken} of input_tokens, {o.input_tokens}, and must leave half of them "
+                    "to the captions: shorten it, or raise input_tokens"
+                )
         self._model = self.pretrained(pool, T5ForConditionalGeneration)
-        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
     def close(self) -> None:
         """Let go of the model."""
@@ -127,7 +147,7 @@ class T5(Pretrained, Refiner):
         yield from self._rewritten(held)
 
     def _rewritten(self, captions: Sequence[Record]) -> Iterator[Record]:
-        texts = self.batches.map(self._write, [self.options.clean_prompt + caption.text for caption in captions])
+        texts = self._written([self.options.clean_prompt + caption.text for caption in captions])
         for caption, text in zip(captions, texts, strict=True):
             # Nothing written, or nothing changed: it stays what it was.
             new = replace(caption, text=text, parents=(caption.id,))
@@ -136,10 +156,15 @@ class T5(Pretrained, Refiner):
     def _summarise(self, work: "_Work") -> Iterator[Record]:
         """Run the chunks that wait; yield the summaries that are complete."""
         chunks, work.chunks = work.chunks, []
-        texts = self.batches.map(self._write, [self.options.prompt + chunk.text for chunk in chunks])
+        texts = self._written([self.options.prompt + chunk.text for chunk in chunks])
         for chunk, text in zip(chunks, texts, strict=True):
+            self._blank += not text.strip()
             if done := work.finish(chunk, text):
                 yield done.record()
+
+    def _written(self, prompts: Sequence[str]) -> list[str]:
+        self._cut += sum(self._length(prompt) > self.options.input_tokens for prompt in prompts)
+        return self.batches.map(self._write, prompts)
 
     def _write(self, prompts: Sequence[str]) -> list[str]:
         import torch
