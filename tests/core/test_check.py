@@ -103,7 +103,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         register("perceive", "embedder", Embedder)
         register("llm", "speaker", Speaker)
 
-    monkeypatch.setattr(registry(), "entries", dict(registry().entries))
+    monkeypatch.setattr(registry(), "_entries", dict(registry().entries))
     registry().register(SimpleNamespace(register_components=hookimpl(register_components)), "tests", "tests 1")
     yield
     registry().manager.unregister(name="tests")

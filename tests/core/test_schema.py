@@ -113,7 +113,7 @@ def test_types_that_options_share_are_found(monkeypatch: pytest.MonkeyPatch) -> 
     def register_components(register: Callable[[str, str, type[Component]], None]) -> None:
         register("segment", "rich", Rich)
 
-    monkeypatch.setattr(registry(), "entries", dict(registry().entries))
+    monkeypatch.setattr(registry(), "_entries", dict(registry().entries))
     registry().register(SimpleNamespace(register_components=hookimpl(register_components)), "tests")
     try:
         assert judge("segment: {use: rich, inner: {colour: blue}}")

@@ -66,7 +66,7 @@ def processor(folder: Path) -> Any:
 
 
 def test_a_clip_is_described_as_by_transformers_own_processor(clip: Path, folder: Path) -> None:
-    context = watch(clip, folder, tasks=["regions", "text"], beams=3, side=60)
+    context = watch(clip, folder, tasks=["regions", "text"], beams=3, side=60)  # 64: the checkpoint takes so many
     assert context.faults == ()
     assert {record.kind for record in context.records} == {"region", "text"}
     for record in context.records:
@@ -76,15 +76,16 @@ def test_a_clip_is_described_as_by_transformers_own_processor(clip: Path, folder
 
     ask, model = processor(folder), transformers.Florence2ForConditionalGeneration.from_pretrained(folder).eval()
     reader = PyAV()
-    frames = list(reader.frames(reader.probe(clip), [Want(second + 0.5, 60) for second in range(3)]))
-    assert frames[0].image.shape == (60, 80, 3)
+    frames = list(reader.frames(reader.probe(clip), [Want(second + 0.5, 64) for second in range(3)]))
+    height, width, _ = frames[0].image.shape
+    assert height == 64
     found: dict[str, list[tuple[float, str, Box]]] = {"region": [], "text": []}
     for name, task in TASKS.items():
         images = [frame.image for frame in frames]
         inputs = ask(text=[NAMES[name]] * 3, images=images, return_tensors="pt")
         answers = ask.batch_decode(model.generate(**inputs, num_beams=3, max_new_tokens=60), skip_special_tokens=False)
         for frame, answer in zip(frames, answers, strict=True):
-            parsed = ask.post_process_generation(text=answer, task=NAMES[name], image_size=(80, 60))[NAMES[name]]
+            parsed = ask.post_process_generation(text=answer, task=NAMES[name], image_size=(width, height))[NAMES[name]]
             for label, edges in zip(parsed["labels"], parsed.get("bboxes") or parsed["quad_boxes"], strict=True):
                 box = Box(min(edges[::2]), min(edges[1::2]), max(edges[::2]), max(edges[1::2]))
                 if label and "loc_" not in label:  # what it makes of places that are too few
@@ -93,7 +94,9 @@ def test_a_clip_is_described_as_by_transformers_own_processor(clip: Path, folder
         ours = [record for record in context.records if record.kind == kind]
         assert len(ours) >= len(wanted) > 0
         for time, label, (x1, y1, x2, y2) in wanted:
-            near = Box(*(2 * (edge + 0.5) for edge in (x1, y1, x2, y2)))  # it cuts off fractions; we see half the size
+            wide, high = 160 / width, 120 / height
+            edges = (wide * (x1 + 0.5), high * (y1 + 0.5), wide * (x2 + 0.5), high * (y2 + 0.5))  # it cuts off fractions
+            near = Box(*edges)
             assert any(
                 record.times == (time,) and record.text == label and record.box == pytest.approx(near, abs=1.1)
                 for record in ours
