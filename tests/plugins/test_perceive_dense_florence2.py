@@ -95,7 +95,8 @@ def test_a_clip_is_described_as_by_transformers_own_processor(clip: Path, folder
         assert len(ours) >= len(wanted) > 0
         for time, label, (x1, y1, x2, y2) in wanted:
             wide, high = 160 / width, 120 / height
-            edges = (wide * (x1 + 0.5), high * (y1 + 0.5), wide * (x2 + 0.5), high * (y2 + 0.5))  # it cuts off fractions
+            # It cuts off fractions.
+            edges = (wide * (x1 + 0.5), high * (y1 + 0.5), wide * (x2 + 0.5), high * (y2 + 0.5))
             near = Box(*edges)
             assert any(
                 record.times == (time,) and record.text == label and record.box == pytest.approx(near, abs=1.1)
