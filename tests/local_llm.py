@@ -10,7 +10,8 @@ from videochat import Generation, Line, Message, Pool, Record, Text
 from videochat.prompt import Part
 from videochat_plugins.llm.transformers import Transformers
 
-FAMILIES = ("Llama", "Qwen3", "GPTNeoX", "Gemma3Text", "Mistral")
+FAMILIES = ("Llama", "Qwen3", "GPTNeoX", "Gemma3Text", "Mistral", "Bamba")
+NO_REUSE = ("Gemma3Text", "Mistral", "Bamba")  # whose windows slide, or who keep a state
 WIDTH = 32
 
 
@@ -20,9 +21,17 @@ def save(folder: Path, family: str = "Llama", *, chat: bool = True, seed: int = 
     import transformers
 
     save_tiny_llama(folder, chat=chat)
-    sizes = {"hidden_size": WIDTH, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes: dict[str, Any] = {
+        "hidden_size": WIDTH,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+    }
     if family in ("Qwen3", "Gemma3Text", "Mistral"):
         sizes |= {"num_key_value_heads": 2, "head_dim": 8}
+    if family == "Bamba":  # a state space layer, then one of attention
+        sizes |= {"attn_layer_indices": [1], "num_key_value_heads": 2}
+        sizes |= {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_state": 8, "mamba_n_groups": 1}
     if family in ("Gemma3Text", "Mistral"):
         sizes |= {"sliding_window": 16, "tie_word_embeddings": False}  # shorter than any prompt
     ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3}

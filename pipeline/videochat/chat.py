@@ -12,6 +12,7 @@ import numpy as np
 
 from videochat.budget import Fit, fit
 from videochat.clock import parse, span_stamp
+from videochat.component import checkpoints
 from videochat.context import Context
 from videochat.errors import LLMError, StackError, VideoChatError
 from videochat.extras import prepare
@@ -78,8 +79,8 @@ class Answer:
 class Chat:
     """A talk of many turns about one or more videos; each chat has its own history.
 
-    The video's text stands in the system message, the same in every turn, so that servers can keep what they made of
-    it.
+    The video is shown once in a prompt: where the prompt file places it, in the system's message or in the first
+    question that is sent. So each turn begins as the last one did, and servers can keep what they made of it.
 
     Args:
         stack: whose prompt and language model answer.
@@ -98,17 +99,19 @@ class Chat:
         self.stack = stack
         self.contexts = tuple(contexts)
         self.history: list[tuple[str, str]] = []
+        stack.pool.trim(checkpoints([stack.llm]))  # what perceived has done its work
         with _failing_as_llm_error():
             stack.llm.load(stack.pool)
         shown = stack.template.placeholders
         told = self.contexts if "textualizing_videos" in shown else ()
         self._whole = [self._lines(i, context.records) for i, context in enumerate(told)]
         self._seen = self._embeddings() or self._frames() if "video" in shown else None
-        segments = [span for context in self.contexts for span in context.segments]
-        self._steps: dict[str, Part] = {
-            "caption_step": Text(in_words(step(stack, ("caption",), segments)), "caption_step"),
-            "dense_step": Text(in_words(step(stack, ("region",), segments)), "dense_step"),
-        }
+        if self._seen is None and "video" in shown and "textualizing_videos" not in shown:
+            words = "shows the model the video itself, and there is nothing to show: no embeddings, no frames of it"
+            raise StackError(f"the prompt {stack.prompt_name} {words}; take another prompt or llm")
+        kinds = {"caption_step": ("caption",), "dense_step": ("region",)}
+        steps = {name: min(step(stack, of, c.segments) for c in self.contexts) for name, of in kinds.items()}
+        self._steps: dict[str, Part] = {name: Text(in_words(seconds), name) for name, seconds in steps.items()}
 
     def ask(self, question: str) -> Answer:
         """Start the answer to a question; it joins the history once it has been read to its end.
@@ -140,35 +143,44 @@ class Chat:
     def _messages(self, question: str) -> tuple[list[Message], list[Line], str]:
         """Return the whole prompt, the lines of video in it, and words on what had to be left out."""
         llm = self.stack.llm
-        empty = self.stack.template.fill(self._parts([], question))
-        fixed = sum(llm.count(part) for message in empty for part in message.parts)
-        room = llm.window - llm.generation.max_tokens - fixed
+        room = llm.window - llm.generation.max_tokens - self._size(self._fill(question, [])) - llm.turn  # of the answer
         if room <= 0:
             raise StackError(f"the question leaves no room for the video in a window of {llm.window} tokens")
         lines = [line for video in self._whole for line in video]
         whole = self._count(lines) if lines else 0
         turns = self._recent_turns(room - whole if whole <= room else room // _HISTORY_SHARE)
-        room -= sum(llm.count(part) for message in turns for part in message.parts)
+        room -= sum(map(self._turn_size, turns))
         left_out = ""
         if whole > room:
             fits = self._fit(room, question)
             lines = [line for one in fits for line in one.lines]
             left_out = "; ".join(words for one in fits if (words := one.report()))
-        filled = self.stack.template.fill(self._parts(lines, question))
-        at = next((i for i, message in enumerate(filled) if message.role == "user"), len(filled))
-        return [*filled[:at], *turns, *filled[at:]], lines, left_out
+        first, *later = [*(asked for asked, _ in turns), question]
+        messages = [*self._fill(first, lines)]
+        for (_, said), asked in zip(turns, later, strict=True):
+            messages += [Message("assistant", (Text(said),)), self._fill(asked)[-1]]
+        return messages, lines, left_out
 
-    def _parts(self, lines: Sequence[Line], question: str) -> dict[str, Part]:
-        text = "\n".join(line.text for line in lines)
-        return {
-            "textualizing_videos": Text(
-                "\n" + fence(text) if self.stack.fence else text, "textualizing_videos", tuple(lines)
-            ),
-            "video": self._seen or Text("", "video"),
+    def _fill(self, question: str, lines: Sequence[Line] | None = None) -> tuple[Message, ...]:
+        """Return the prompt of one question, with the video itself and these lines of it, or with neither."""
+        shown = lines is not None
+        text = "\n".join(line.text for line in lines or ())
+        told = "\n" + fence(text) if self.stack.fence and shown else text
+        values: dict[str, Part] = {
+            "textualizing_videos": Text(told, "textualizing_videos", tuple(lines or ())),
+            "video": self._seen if self._seen and shown else Text("", "video"),
             "times": Text(", ".join(f"{t:.1f}" for t in self._seen.times) if self._seen else "", "times"),
             "question": Text(question, "question"),
-            **self._steps,
         }
+        return self.stack.template.fill({**values, **self._steps})
+
+    def _size(self, messages: Sequence[Message]) -> int:
+        llm = self.stack.llm
+        return sum(llm.turn + sum(map(llm.count, message.parts)) for message in messages)
+
+    def _turn_size(self, turn: tuple[str, str]) -> int:
+        asked, said = turn
+        return self._size([self._fill(asked)[-1], Message("assistant", (Text(said),))])
 
     def _embeddings(self) -> Tokens | None:
         found = [record for context in self.contexts for record in context.records if record.tokens is not None]
@@ -192,17 +204,14 @@ class Chat:
                 found += [frame for frame in frames if context.at is None or frame.time <= context.at]
         return Frames(tuple(found)) if found else None
 
-    def _recent_turns(self, room: int) -> list[Message]:
-        """Return the latest turns that fit in so many tokens: the oldest go first, the video never."""
-        kept: list[Message] = []
-        for question, answer in reversed(self.history):
-            asked = self.stack.template.fill(self._parts([], question))[-1]
-            words = tuple(part for part in asked.parts if isinstance(part, Text))  # the video is shown once
-            turn = [Message("user", words), Message("assistant", (Text(answer),))]
-            room -= sum(self.stack.llm.count(part) for message in turn for part in message.parts)
+    def _recent_turns(self, room: int) -> list[tuple[str, str]]:
+        """Return the latest questions and answers that fit in so many tokens: the oldest go first, the video never."""
+        kept: list[tuple[str, str]] = []
+        for turn in reversed(self.history):
+            room -= self._turn_size(turn)
             if room < 0:
                 break
-            kept = [*turn, *kept]
+            kept = [turn, *kept]
         return kept
 
     def _fit(self, room: int, question: str) -> list[Fit]:

@@ -165,7 +165,7 @@ class Perceiver(Component):
         """Return one list of records for each window, in order.
 
         Boxes are in the pixels of the window's frames; the framework maps them to the source's. It also clips times to
-        the window, and fills in `source` and, where they are empty, `times`.
+        the window and its lead, and fills in `source` and, where they are empty, `times`.
         """
 
 
@@ -236,6 +236,11 @@ class LLM(Component):
     @abstractmethod
     def count(self, part: Part) -> int:
         """Return how many tokens a part takes."""
+
+    @property
+    def turn(self) -> int:
+        """Tokens that the markers around one message take, at most; they come on top of what its parts count."""
+        return 0
 
     @abstractmethod
     def answer(self, messages: Sequence[Message], generation: Generation) -> Reply:

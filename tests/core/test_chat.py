@@ -26,6 +26,7 @@ def prompts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("prompts")
     (folder / "bare.txt").write_text(BARE)
     (folder / "embed.txt").write_text("Watch {video} at {times} s.\nQuestion: {question}")
+    (folder / "inline.txt").write_text("In {textualizing_videos} see {question}")
     (folder / "hybrid.txt").write_text("{textualizing_videos}\nWatch {video} and say: {question}")
     return folder
 
@@ -125,6 +126,24 @@ def test_history_gives_way_oldest_first_and_the_video_never(
             assert size(llm, llm.heard[-1]) <= window - 10
         if system.text != whole:
             assert answer.left_out
+
+
+class Marked(Talker):
+    """Puts three tokens around each message."""
+
+    @property
+    def turn(self) -> int:
+        return 3
+
+
+@pytest.mark.parametrize("window", range(30, 130, 7))
+def test_the_markers_around_each_message_take_room_too(prompts: Path, window: int) -> None:
+    llm = Marked(window=window)
+    chat = chat_of(prompts, llm, fence=False)
+    for i in range(20):
+        read(chat, f"Question {i}?")
+        assert size(llm, llm.heard[-1]) + 3 * (len(llm.heard[-1]) + 1) <= window - 10
+    assert (len(llm.heard[-1]) > 3) == (window >= 65)  # some of the talk is there
 
 
 def test_small_window_keeps_what_is_asked_for_and_says_what_is_missing(prompts: Path) -> None:
@@ -306,10 +325,23 @@ def test_text_and_embeddings_together(prompts: Path) -> None:
     chat = stack.chat(context_of(stack, [*embeddings(), *RECORDS[3:]]))
     read(chat, "What?")
     read(chat, "And now?")
-    system, *talk, last = llm.heard[1]
+    system, first, *later = llm.heard[1]
     assert system.text == "\n" + fence("\n".join(LINES[3:]))
-    assert [type(part) for part in last.parts] == [Text, Tokens, Text, Text]
-    assert not any(isinstance(part, Tokens) for message in talk for part in message.parts)  # the video is shown once
+    assert [type(part) for part in first.parts] == [Text, Tokens, Text, Text]
+    assert not any(isinstance(part, Tokens) for message in later for part in message.parts)  # the video is shown once
+    assert llm.heard[1][: len(llm.heard[0])] == llm.heard[0]
+
+
+@pytest.mark.parametrize("fenced", [True, False])
+def test_a_prompt_with_its_video_in_the_questions_line_shows_it_once(prompts: Path, fenced: bool) -> None:
+    llm = Talker()
+    chat = chat_of(prompts, llm, "inline", fence=fenced)
+    for question in ("One?", "Two?", "Three?"):
+        read(chat, question)
+    one, two, three = llm.heard
+    assert (two[: len(one)], three[: len(two)]) == (one, two)
+    assert LINES[5] in one[0].text
+    assert [message.text for message in three[1:]] == ["It is red.", "In  see Two?", "It is red.", "In  see Three?"]
 
 
 def test_text_that_the_prompt_does_not_place_takes_no_room(prompts: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from components import Counting
 from media import make, read_index
 from speakers import Talker
-from videochat import Frames, Sampling, Span, Stack, Text
+from videochat import Frames, Sampling, Span, Stack, StackError, Text
 from videochat.prompt import Part
 from videochat.window import sample_times
 
@@ -71,8 +71,19 @@ def test_with_a_moment_no_frame_is_from_after_it(clip: Path) -> None:
     assert max(frames.times) <= 1.31
 
 
-def test_a_model_that_wants_none_gets_none(clip: Path) -> None:
-    llm = Talker()
+def test_each_prompt_begins_as_the_one_before(clip: Path) -> None:
+    """A server keeps what it made of the frames: they stay in the first question that is sent."""
+    llm = Seer()
     made = stack(llm)
-    "".join(made.chat(made.watch(clip)).ask("What?"))
-    assert not any(isinstance(part, Frames) for message in llm.heard[0] for part in message.parts)
+    chat = made.chat(made.watch(clip))
+    for question in ("What?", "Where?", "When?"):
+        "".join(chat.ask(question))
+    one, two, three = llm.heard
+    assert (two[: len(one)], three[: len(two)]) == (one, two)
+    assert [type(part) for part in three[1].parts] == [Frames, Text, Text]
+
+
+def test_a_model_that_is_shown_none_is_refused_the_prompt(clip: Path) -> None:
+    made = stack(Talker())  # it could take embeddings, of which there are none
+    with pytest.raises(StackError, match="the prompt frames shows the model the video itself, and there is nothing"):
+        made.chat(made.watch(clip))

@@ -182,12 +182,14 @@ def test_what_holds_no_word_of_an_answer_is_tried_again(step: Step) -> None:
     fails(step, "broke off", tries=3)
 
 
-def test_counts_that_come_in_parts_are_added_up() -> None:
-    counts = [usage_event(3, 0), usage_event(0, 2)]  # as Anthropic does
-    with serving(raw(event("A ball."), event(finish="stop"), *counts)) as server:
+def test_counts_of_openais_protocol_are_of_all_so_far() -> None:
+    def piece(text: str, answer: int) -> bytes:
+        return event(text, usage={"prompt_tokens": 30, "completion_tokens": answer, "total_tokens": 30 + answer})
+
+    with serving(raw(piece("A ", 1), piece("ball.", 2), event(finish="stop"), usage_event(30, 3))) as server:
         reply = ask(server)
         assert "".join(reply) == "A ball."
-    assert reply.usage == Usage(3, 2)
+    assert reply.usage == Usage(30, 3)
 
 
 def test_errors_of_other_libraries_are_told_by_their_status_or_name() -> None:

@@ -165,7 +165,7 @@ def test_a_failing_server_is_tried_again(code: int) -> None:
 @pytest.mark.parametrize(
     ("step", "words"),
     [
-        (error(401, "Incorrect API key provided: sk-ab***yz"), ("401", "wants a key", "llm.api_key")),
+        (error(401, "Incorrect API key provided: sk-ab***yz"), ("401", "or there is none", "llm.api_key")),
         (error(403, "Your country is not served"), ("403", "Your country is not served")),
         (error(404, "The model `tiny` does not exist"), ("404", "The model `tiny` does not exist", "llm.model")),
         (error(400, "bad" + "\x1b[31m\n" + "x" * 5000), ("400", "bad [31m xxx", "...")),

@@ -17,7 +17,7 @@ from media import make, read_index
 from openai_server import serving, stream
 from videochat import Frame, Frames, Generation, Message, Stack, Text
 from videochat_plugins.llm.openai import OpenAI
-from videochat_plugins.llm.openai_content import count, jpeg
+from videochat_plugins.llm.remote_content import count, jpeg
 
 pytest.importorskip("openai", reason="the extra openai is not installed")
 

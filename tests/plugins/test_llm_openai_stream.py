@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from videochat import Usage
-from videochat_plugins.llm.openai_stream import LIMIT, Delta, GarbledError, events, read_event, says
+from videochat_plugins.llm.openai_stream import LIMIT, GarbledError, events, read_event
+from videochat_plugins.llm.remote import Delta
+from videochat_plugins.llm.remote_failure import says
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),

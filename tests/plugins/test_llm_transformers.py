@@ -1,6 +1,7 @@
 """Answers of language models on this machine, beside those of transformers' own `generate`."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import videochat
 from local_llm import (
     FAMILIES,
+    NO_REUSE,
     WIDTH,
     count_fed,
     decoded,
@@ -27,7 +29,8 @@ from local_llm import (
     user,
 )
 from media import make
-from videochat import Generation, LLMError, Message, Record, StackError, Text, Tokens, Usage
+from videochat import Generation, LLMError, Message, Record, Span, StackError, Text, Tokens, Usage, Video
+from videochat.context import Context
 from videochat_plugins.llm.transformers import Transformers
 
 pytest.importorskip("transformers", reason="the extra models is not installed")
@@ -67,7 +70,7 @@ def test_the_greedy_answer_is_that_of_generate(tmp_path: Path, family: str) -> N
     fed = count_fed(llm)
     reply = llm.answer(second, Generation(max_tokens=24))
     assert "".join(reply) == decoded(folder, reference(folder, second))
-    assert (fed() < reply.usage.prompt) == (family not in ("Gemma3Text", "Mistral"))  # whose windows slide
+    assert (fed() < reply.usage.prompt) == (family not in NO_REUSE)
 
 
 def test_sampling_follows_the_seed(folder: Path, llm: Transformers) -> None:
@@ -180,19 +183,20 @@ def test_leaving_early_stops_the_work(folder: Path) -> None:
 
 
 def test_a_second_turn_feeds_only_what_is_new(folder: Path) -> None:
-    llm, fresh = load(folder), load(folder)
-    fed, fed_anew = count_fed(llm), count_fed(fresh)
-    messages, reply = talk("a red ball rolls from left to right, then a dog jumps out"), None
+    llm = load(folder)
+    fed, known = count_fed(llm), []
+    messages = talk("a red ball rolls from left to right, then a dog jumps out")
+    sizes = []
     for question in ("Why?", "And then?", "What else is there?"):
         reply = llm.answer(messages, Generation(max_tokens=8))
         before, given = fed(), "".join(reply)
-        assert given == say(fresh, messages, max_tokens=8)
-        fresh._decoder.forget()  # type: ignore[union-attr]
-        known = reply.usage.prompt + reply.usage.answer - 1 - (fed() - before)
-        assert known == 0 if messages == talk() else known >= 0
+        assert given == say(load(folder), messages, max_tokens=8)
+        known.append(reply.usage.prompt + reply.usage.answer - 1 - (fed() - before))
+        sizes.append(reply.usage.prompt)
         messages = [*messages, Message("assistant", (Text(given),)), user("Question: ", Text(question, "question"))]
-    assert reply is not None
-    assert fed() < fed_anew() - 2 * 100
+    assert known[0] == 0
+    assert known[1] >= sizes[0] - 1  # all of the prompt before; its last blank may join the answer's first letters
+    assert known[2] >= sizes[1] - 1
 
 
 def test_the_count_of_tokens_fed_is_that_of_what_differs(folder: Path) -> None:
@@ -279,14 +283,18 @@ def test_embeddings_that_do_not_fit(folder: Path, llm: Transformers) -> None:
     fed = count_fed(llm)
     with pytest.raises(LLMError, match=r"takes embeddings 32 wide, and these are 5x48"):
         say(llm, with_video(embeddings(llm, width=48)))
-    with pytest.raises(LLMError, match=r"made for 'llama@.*', and these are for 'vicuna@0'"):
+    with pytest.raises(LLMError, match=r"made for 'weights@[0-9a-f]{12}', and these are for 'vicuna@0'"):
         say(llm, with_video(embeddings(llm, space="vicuna@0")))
+    half = np.ones((2, WIDTH), np.float32)
+    half[1, 3] = np.nan
+    with pytest.raises(LLMError, match="embeddings that are no numbers: make them in precision float32"):
+        say(llm, with_video(Tokens(half, llm.space)))
     assert fed() == 0
 
 
 def test_the_space_is_known_without_loading(folder: Path) -> None:
     llm = Transformers(Transformers.Options(model=str(folder)))
-    assert llm.space == llm.weights()[0].id
+    assert llm.space.startswith("weights@")
     assert llm.accepts == {Text, Tokens}
     assert llm._decoder is None
     away = Transformers(Transformers.Options())
@@ -294,46 +302,17 @@ def test_the_space_is_known_without_loading(folder: Path) -> None:
     assert not away.weights()[0].here
 
 
-# Too much, or too little.
-
-
-def test_a_prompt_that_is_too_long_is_refused_before_any_work(folder: Path) -> None:
-    llm = load(folder, window=50)
-    fed = count_fed(llm)
-    with pytest.raises(LLMError, match=r"takes 50 tokens, prompt and answer together, and the prompt alone has \d+"):
-        say(llm, talk())
-    assert fed() == 0
-
-
-def test_an_answer_ends_with_the_window(folder: Path, llm: Transformers) -> None:
-    reply = llm.answer(talk(), Generation(max_tokens=1))
-    list(reply)
-    short = load(folder, window=reply.usage.prompt + 3)
-    reply = short.answer(talk(), Generation(max_tokens=24))
-    list(reply)
-    assert (reply.finish, reply.usage.answer) == ("length", 3)
-
-
-def test_the_window_is_the_models(folder: Path, tmp_path: Path) -> None:
-    assert load(folder).window == 2048
-    (tmp_path / "config.json").write_text('{"text_config": {"n_positions": 77}}')
-    assert Transformers(Transformers.Options(model=str(tmp_path))).window == 77
-    (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(StackError, match=r"set llm\.window"):
-        _ = Transformers(Transformers.Options(model=str(tmp_path))).window
-
-
-def test_out_of_memory_says_what_helps(folder: Path) -> None:
-    import torch
-
-    llm = load(folder)
-
-    def fail(*given: Any) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    llm._decoder.model.register_forward_pre_hook(fail)  # type: ignore[union-attr]
-    with pytest.raises(LLMError, match=r"ran out of memory on cpu with a prompt of \d+ tokens: set llm.quantisation"):
-        say(llm, talk())
+def test_the_space_is_that_of_the_weights_alone(folder: Path, tmp_path: Path) -> None:
+    """It stays what it is in another folder, with another chat template and other advice on sampling."""
+    space = Transformers(Transformers.Options(model=str(folder))).space
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    (copy / "generation_config.json").write_text('{"top_p": 0.9}')
+    (copy / "chat_template.jinja").write_text("{{ messages }}")
+    (copy / "LICENSE.txt").write_text("free")
+    assert Transformers(Transformers.Options(model=str(copy))).space == space
+    assert Transformers(Transformers.Options(model=str(copy))).weights()[0].id != f"copy@{space[-12:]}"
+    other = save(tmp_path / "other", seed=1)
+    assert Transformers(Transformers.Options(model=str(other))).space != space
 
 
 # In a stack.
@@ -365,10 +344,33 @@ def test_a_real_clip_and_another_model_perceives_nothing_again(
     assert answers[0] != answers[1]
 
 
+@pytest.mark.parametrize(("family", "template"), [("Llama", ""), ("Qwen3", "videochat"), ("Llama", "long")])
+def test_a_long_talk_in_a_small_window_goes_on(tmp_path: Path, family: str, template: str) -> None:
+    """What a template writes around each message is counted: the oldest questions go, and every answer is whole."""
+    folder = save(tmp_path / "model", family, chat=template != "videochat")
+    if template == "long":
+        opening = "{{ '<s>' + 'Knowledge cutoff: December 2023. ' * 2 }}"
+        (folder / "chat_template.jinja").write_text(opening + (folder / "chat_template.jinja").read_text())
+        template = ""
+    (tmp_path / "bare.txt").write_text("You watch a video:\n{textualizing_videos}\nQuestion: {question}")
+    llm = Transformers(Transformers.Options(model=str(folder), template=template, max_tokens=16, window=700))
+    stack = videochat.Stack(llm=llm, prompt=str(tmp_path / "bare.txt"), device="cpu")
+    video = Video(Path("clip.mp4"), 4.0, 64, 48)
+    records = [Record("caption", i, i + 1, f"thing number {i}", source="eyes", times=(i + 0.5,)) for i in range(4)]
+    chat = stack.chat(Context(stack, video, Span(0, 4), (Span(0, 4),), records))
+    used = []
+    for i in range(25):
+        answer = chat.ask(f"What is thing {i}?")
+        assert "".join(answer)
+        assert (answer.left_out, answer.usage.answer) == ("", 16)
+        used.append(answer.usage.prompt)
+    assert used[0] < min(used[5:]) <= max(used) <= 700 - 16  # some of the talk is there
+
+
 def test_a_stack_whose_embeddings_are_for_another_model_is_refused(folder: Path) -> None:
     from components import Embedding
 
-    with pytest.raises(StackError, match=r"makes embeddings for '', but the llm's space is 'llama@"):
+    with pytest.raises(StackError, match=r"makes embeddings for '', but the llm's space is 'weights@"):
         videochat.Stack(
             perceive={"video": Embedding(frames=1)},
             prompt=str(prompt_file(folder)),

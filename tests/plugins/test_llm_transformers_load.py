@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def adapter(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A LoRA adapter that changes the answer, as peft saves it."""
+    return lora(folder, tmp_path_factory.mktemp("adapters") / "lora")
+
+
+def lora(folder: Path, path: Path) -> Path:
+    """Save a random LoRA adapter for a model; return its folder."""
     peft = pytest.importorskip("peft", reason="the extra lora is not installed")
     import torch
     from transformers import AutoModelForCausalLM
@@ -45,7 +52,6 @@ def adapter(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = AutoModelForCausalLM.from_pretrained(folder)
     torch.manual_seed(1)
     config = peft.LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
-    path = tmp_path_factory.mktemp("adapters") / "lora"
     peft.get_peft_model(model, config).save_pretrained(path)
     return path
 
@@ -85,7 +91,7 @@ def test_a_model_with_and_without_an_adapter_are_two(folder: Path, adapter: Path
         llm = Transformers(Transformers.Options(model=str(folder), **options))
         llm.load(pool)
         found.append(say(llm, talk()))
-        assert {weights.id for weights in llm.weights()} >= {llm.space}
+        assert llm.space == Transformers(Transformers.Options(model=str(folder))).space
     assert found[0] == found[2] != found[1]
     assert len(pool) == 2
     ids = [weights.id for weights in Transformers(Transformers.Options(model="a/b", adapter=str(adapter))).weights()]
@@ -121,6 +127,12 @@ def test_an_adapter_for_another_model(adapter: Path, tmp_path: Path, family: str
     other = save(tmp_path / family, family, hidden_size=48)
     with pytest.raises(UnavailableError, match=r"the adapter .*lora does not fit the model"):
         load(other, adapter=str(adapter))
+
+
+def test_an_adapter_of_a_deeper_model_is_refused(folder: Path, tmp_path: Path) -> None:
+    deeper = lora(save(tmp_path / "deep", num_hidden_layers=4), tmp_path / "lora")
+    with pytest.raises(UnavailableError, match=r"not fit the model: that has no place for .*layers\.2\..* and 5 more"):
+        load(folder, adapter=str(deeper))
 
 
 def test_half_an_adapter_is_refused(folder: Path, adapter: Path, tmp_path: Path) -> None:
@@ -168,18 +180,31 @@ def test_quantised_and_whole_models_are_two(wide: Path) -> None:
     assert len(pool) == 2
 
 
-def test_an_adapter_beside_quantised_weights(wide: Path, tmp_path: Path) -> None:
-    peft = pytest.importorskip("peft", reason="the extra lora is not installed")
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    torch.manual_seed(1)
-    config = peft.LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
-    peft.get_peft_model(AutoModelForCausalLM.from_pretrained(wide), config).save_pretrained(tmp_path / "lora")
-    bare, adapted = (load(wide, quantisation="4bit", adapter=path) for path in ("", str(tmp_path / "lora")))
+@pytest.mark.parametrize("saved", [False, True], ids=["quantised here", "quantised as saved"])
+def test_an_adapter_beside_quantised_weights(wide: Path, tmp_path: Path, saved: bool) -> None:
+    adapter, folder = lora(wide, tmp_path / "lora"), wide
+    how: dict[str, Any] = {"quantisation": "4bit"}
+    if saved:
+        folder, how = Path(shutil.copytree(wide, tmp_path / "quantised")), {}
+        (folder / "model.safetensors").unlink()
+        load(wide, quantisation="4bit")._decoder.model.save_pretrained(folder)  # type: ignore[union-attr]
+    bare, adapted = (load(folder, adapter=path, **how) for path in ("", str(adapter)))
     assert say(bare, talk()) != say(adapted, talk())
     assert adapted._decoder is not None
-    assert type(adapted._decoder.model).__name__ == "LlamaForCausalLM"
+    model = adapted._decoder.model
+    assert type(model).__name__ == "LlamaForCausalLM"
+    query = model.model.layers[0].self_attn.q_proj
+    assert type(query.base_layer).__name__ == "Linear4bit"  # the adapter stands beside it
+    assert "default" in query.lora_A
+
+
+def test_8bit_weights_are_not_talked_about(
+    wide: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.NOTSET)
+    assert say(load(wide, quantisation="8bit"), talk(), max_tokens=3)
+    assert [record for record in caplog.records if record.name.startswith("bitsandbytes")] == []
+    assert "MatMul8bitLt" not in "".join(capfd.readouterr())
 
 
 @pytest.mark.parametrize(
@@ -208,7 +233,33 @@ def test_a_model_without_a_chat_template_says_which_forms_there_are(tmp_path: Pa
     folder = save_tiny_llama(tmp_path, chat=False)
     with pytest.raises(UnavailableError, match=r"has no chat template: set llm\.template to .* moss, stablelm, "):
         check(model=str(folder))
-    assert say(load(folder, template="videochat"), talk(), max_tokens=3) is not None
+    prompt = plain(folder)[1](
+        "<s>###Human: You see a video:\na red ball\n###Human: Question: What moves?\n###Assistant:",
+        add_special_tokens=False,
+        return_tensors="pt",
+    )
+    expected = generated(plain(folder)[0], dict(prompt), prompt["input_ids"].shape[1], 3)
+    assert say(load(folder, template="videochat"), talk(), max_tokens=3) == decoded(folder, expected)
+
+
+def test_a_chat_template_that_the_tokenizer_does_not_read_is_none(copy: Path) -> None:
+    template = (copy / "chat_template.jinja").read_text()
+    (copy / "chat_template.jinja").unlink()
+    (copy / "chat_template.json").write_text(json.dumps({"chat_template": template}))
+    with pytest.raises(UnavailableError, match="has no chat template"):
+        check(model=str(copy))
+
+
+@pytest.mark.parametrize(("nested", "known"), [(None, True), ({}, True), ({"hidden_size": 8}, False)])
+def test_a_window_that_is_not_known_is_told_at_once(copy: Path, nested: Any, known: bool) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "text_config": nested}))
+    if known:
+        check(model=str(copy))
+    else:
+        with pytest.raises(StackError, match=r"does not say how much it reads: set llm\.window"):
+            check(model=str(copy))
+        check(model=str(copy), window=100)
 
 
 def test_a_form_that_is_none_is_a_stack_error(folder: Path) -> None:
@@ -260,14 +311,14 @@ def test_a_model_without_keys_and_values_is_refused(tmp_path: Path) -> None:
     config = transformers.MambaConfig(vocab_size=400, hidden_size=16, num_hidden_layers=1, state_size=4)
     transformers.MambaForCausalLM(config).save_pretrained(folder)
     with pytest.raises(UnavailableError, match="is a mamba model, and this needs a decoder with attention"):
-        load(folder)
+        load(folder, window=100)
 
 
 def test_no_such_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="there is no checkpoint"):
         check(model=str(tmp_path / "nowhere"))
-    with pytest.raises(UnavailableError, match=r"Qwen/Qwen3-1.7B \(3891 MB\) is not here"):
-        check()
+    with pytest.raises(UnavailableError, match=r"Qwen/Qwen3-1.7B \(4080 MB\) is not here"):
+        Transformers().fetch()
 
 
 def test_no_such_device(folder: Path) -> None:
@@ -294,8 +345,9 @@ def test_tokens_are_counted_without_the_weights(folder: Path, tmp_path: Path) ->
 def test_a_precision(folder: Path, precision: str) -> None:
     llm = load(folder, precision=precision)
     assert llm._decoder is not None
-    assert str(llm._decoder.model.dtype) == f"torch.{precision}"
-    assert say(llm, talk(), max_tokens=3) is not None
+    model, ids = llm._decoder.model, prompt_ids(folder, talk())
+    assert str(model.dtype) == f"torch.{precision}"
+    assert say(llm, talk()) == decoded(folder, generated(model, {"input_ids": ids}, ids.shape[1]))
 
 
 def test_after_close_the_pool_alone_holds_the_model(folder: Path) -> None:

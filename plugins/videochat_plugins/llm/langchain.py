@@ -1,7 +1,7 @@
 """Language models of every provider that LangChain knows."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,9 @@ from videochat import Component, Generation, UnavailableError, Usage, hookimpl
 from videochat.record import fold
 from videochat_plugins.llm.langchain_failure import of_error
 from videochat_plugins.llm.openai_client import NO_KEY, OWN_HOST, check_address, http_client, key_for
-from videochat_plugins.llm.openai_failure import of_end, quoted
-from videochat_plugins.llm.openai_stream import Delta, encodable
-from videochat_plugins.llm.remote import Remote
+from videochat_plugins.llm.remote import Delta, Remote
+from videochat_plugins.llm.remote_content import encodable
+from videochat_plugins.llm.remote_failure import of_end, quoted
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -31,14 +31,18 @@ class LangChain(Remote):
     """Ask a chat model through LangChain's `init_chat_model`: OpenAI's, Anthropic's, Google's, Mistral's and others.
 
     Each provider but OpenAI needs its own package, as `pip install langchain-anthropic`; its key is taken from the
-    environment variable that the package asks for, such as ANTHROPIC_API_KEY, unless `api_key` is set.
+    environment variable that the package asks for, such as ANTHROPIC_API_KEY, unless `api_key` is set. With `base_url`
+    no key of the environment is used; a provider whose class cannot be given both, or takes more keys than one, is
+    refused it. Headers that a package adds from the environment (ANTHROPIC_CUSTOM_HEADERS) go wherever it sends.
 
     The prompt's words and frames leave this machine, to the provider or to `base_url`, and to LangSmith where LangChain
-    was told by LANGSMITH_TRACING to trace what it does. Temperature, seed, stop texts and the limit of tokens are
-    passed where the provider takes them; of what a server refuses, temperature and seed are left out from then on.
-    Connections refused or lost, 408, 429 and 5xx are tried again, but never once words of the answer were given.
+    was told by LANGSMITH_TRACING to trace what it does. The clients of OpenAI and Ollama follow no redirect to another
+    host; those of others may. Temperature, seed, stop texts and the limit of tokens are passed where the provider takes
+    them; of what a server refuses, temperature and seed are left out from then on. Connections refused or lost, 408,
+    429 and 5xx are tried again, but never once words of the answer were given. `timeout` is passed where the provider
+    takes it, and means the wait for each next byte: a server that sends signs of life only is waited for.
 
-    For a server that speaks OpenAI's protocol, the llm `openai` is lighter, and understands more of them.
+    For a server that speaks OpenAI's protocol, the llm `openai` is lighter, watches the time, and understands more.
     """
 
     class Options(Remote.Options):
@@ -109,8 +113,9 @@ class LangChain(Remote):
                 text = encodable(str(piece.text))
                 given += len(text)
                 finish = _finish(piece.response_metadata) or finish
-                if counts := getattr(piece, "usage_metadata", None):  # LangChain's own way is to add them up
-                    usage = Usage(usage.prompt + counts["input_tokens"], usage.answer + counts["output_tokens"])
+                if counts := getattr(piece, "usage_metadata", None):
+                    before = Usage() if self.own_host else usage  # OpenAI counts all so far, others what is new
+                    usage = Usage(before.prompt + counts["input_tokens"], before.answer + counts["output_tokens"])
                 yield Delta(text, finish=finish, usage=usage)
         if not given or (not finish and self.own_host):  # not all others tell why they end
             raise of_end(given, finish)
@@ -148,25 +153,36 @@ class LangChain(Remote):
     def _connection(self) -> Iterator[dict[str, Any]]:
         """Give what says where to ask and with which key; no key of the environment goes to another host."""
         found: dict[str, Any] = {"base_url": self.address} if self.address else {}
-        if (key := self._key) or self.address:
-            found["api_key"] = SecretStr(key or NO_KEY)
+        key = self._key
+        bearer = key or (NO_KEY if self.address else "")  # without one a library takes that of the environment
+        if self.provider == "ollama":  # whose class has no place for a key
+            headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+            how = {"headers": headers, "follow_redirects": False, "timeout": self.options.timeout}
+            yield {**found, "client_kwargs": how}
+            return
+        if bearer:
+            found["api_key"] = SecretStr(bearer)
         if not self.own_host:
             yield found
             return
         _import()
-        with http_client(self.address, key) as http:
-            yield {**found, "http_client": http}
+        with http_client(self.address, key) as http:  # which minds the environment's proxies itself
+            yield {**found, "http_client": http, "openai_proxy": None}
 
     def _build(self, parameters: Mapping[str, Any]) -> "BaseChatModel":
         init = _import()
         name = self.options.model.partition(":")[2]
         try:
-            return init(name, model_provider=self.provider, **parameters)
+            model = init(name, model_provider=self.provider, **parameters)
         except ValidationError as error:  # its text would show what was given
             found = error.errors(include_input=False, include_url=False, include_context=False)
             why = "; ".join(": ".join([*map(str, part["loc"]), part["msg"]]) for part in found)
         except Exception as error:  # ImportError without the package, and whatever that raises without a key
             why = str(error)
+        else:
+            why = _unsafe(type(model), {"base_url", "api_key", "client_kwargs"} & {*parameters})
+            if not why:
+                return model
         raise UnavailableError(f"llm langchain: model {fold(self.options.model)}: {quoted(why, self._key)}")
 
     def _adapt(self, refused: str) -> bool:
@@ -183,6 +199,17 @@ def _import() -> "Callable[..., BaseChatModel]":
     except ImportError as error:
         raise UnavailableError(f"llm langchain needs an extra: pip install 'videochat[langchain]' ({error})") from None
     return init_chat_model
+
+
+def _unsafe(cls: "type[BaseChatModel]", given: Collection[str]) -> str:
+    """Return why a provider's class cannot be told where to ask and with which key, or nothing if it can."""
+    named = {field.alias or name: field for name, field in cls.model_fields.items()}
+    if lacking := sorted({*given} - {*named} - {*cls.model_fields}):
+        return f"{cls.__name__} takes no {' and no '.join(lacking)}"
+    others = sorted(name for name, field in named.items() if "SecretStr" in str(field.annotation) and name != "api_key")
+    if "base_url" in given and others:
+        return f"{cls.__name__} takes {', '.join(others)} from the environment, which must not go to llm.base_url"
+    return ""
 
 
 def _finish(metadata: Mapping[str, Any]) -> str:

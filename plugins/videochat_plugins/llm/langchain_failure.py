@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from videochat_plugins.llm.openai_failure import TOO_LONG, Failure, of_end, quoted, refused, retry_after
-from videochat_plugins.llm.openai_stream import says
+from videochat_plugins.llm.remote_failure import Failure, after, of_end, of_status, quoted, says
 
 _BROKEN = ("ProtocolError", "ReadError", "WriteError", "ConnectionError", "ConnectionResetError", "IncompleteRead")
 
@@ -18,50 +17,26 @@ def of_error(error: Exception, timeout: float, secret: str, given: int) -> Failu
     links = list(_causes(error))
     for link in links:
         if code := _status(link):
-            return _of_status(code, link, secret)
+            return of_status(code, link, _words([link]), secret)
+    came = after(given)
     names = {cls.__name__ for link in links for cls in type(link).__mro__}
-    after = f" after {given} characters" if given else ""
     if "JSONDecodeError" in names or "UnicodeDecodeError" in names:
-        return Failure(f"what the server sent{after} is no answer: it is not JSON", "check llm.model and llm.base_url")
+        return Failure(f"what the server sent{came} is no answer: it is not JSON", "check llm.model and llm.base_url")
     if "ConnectTimeout" in names:
         return Failure(f"cannot connect within {timeout:g} s", "is the server running?")
     if any("Timeout" in name for name in names):
-        return Failure(f"stalled for {timeout:g} s{after}", "raise llm.timeout if the model needs longer")
+        return Failure(f"stalled for {timeout:g} s{came}", "raise llm.timeout if the model needs longer")
     quote = quoted(_words(links), secret)
     if names & {"ConnectError", "ProxyError", "ConnectionRefusedError"}:
         return Failure("cannot connect", "is the server running, and is llm.base_url right?", quote, again=True)
     if any(name.endswith(_BROKEN) for name in names):
-        return Failure(f"the connection broke off{after}", "ask again", quote, again=True)
+        return Failure(f"the connection broke off{came}", "ask again", quote, again=True)
     if "No generation" in str(error):
         return of_end(given, "")
     if any(getattr(link, "body", None) for link in links):  # an error within the stream
-        return Failure(f"the server gave up{after}", "ask again later", quote)
+        return Failure(f"the server gave up{came}", "ask again later", quote)
     # LangChain checks little of what it gets: what is no answer ends in any error of Python.
-    return Failure(f"it failed{after} with {type(error).__name__}: {quote}", "check llm.model and llm.base_url")
-
-
-def _of_status(code: int, error: Any, secret: str) -> Failure:
-    quote = quoted(_words([error]), secret)
-    if code == 401:  # without the server's words: some repeat parts of the key
-        return Failure("401, the key was refused, or there is none", "set llm.api_key, best as ${VARIABLE}")
-    if code == 403:
-        return Failure("403, no access", "is the key allowed to use this model?", quote)
-    if code == 404:
-        return Failure("404, not found", "check llm.model and llm.base_url", quote)
-    if code == 429 and getattr(error, "code", None) == "insufficient_quota":
-        return Failure("429, the account's quota is used up", "see the provider's billing page")
-    if code in (408, 429) or code >= 500:
-        what = "too many requests" if code == 429 else "the server failed"
-        wait = retry_after(error) if hasattr(getattr(error, "response", None), "headers") else None
-        return Failure(f"{code}, {what}", "ask again later", quote, again=True, wait=wait)
-    if code < 400:
-        return Failure(f"{code}, the server sends requests on elsewhere", "set llm.base_url to the address it sends to")
-    words = f"{getattr(error, 'code', '')} {getattr(error, 'param', '')} {_words([error])}"
-    if TOO_LONG.search(words):
-        return Failure(f"{code}, the prompt is too long", "set llm.window to the model's own", quote)
-    return Failure(
-        f"{code}, the request was refused", "check llm.model and its options", quote, refused=refused(code, words)
-    )
+    return Failure(f"it failed{came} with {type(error).__name__}: {quote}", "check llm.model and llm.base_url")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, SecretStr, field_validator
 
 from videochat import Component, Generation, hookimpl
-from videochat_plugins.llm.openai_client import OWN_HOST, check_address, connect, key_for
-from videochat_plugins.llm.openai_failure import Failure, of_connection, of_end, of_status, quoted
-from videochat_plugins.llm.openai_stream import Delta, GarbledError, events, read_event
-from videochat_plugins.llm.remote import Remote
+from videochat_plugins.llm.openai_client import OWN_HOST, check_address, connect, key_for, of_connection
+from videochat_plugins.llm.openai_stream import GarbledError, events, read_event
+from videochat_plugins.llm.remote import Delta, Remote
+from videochat_plugins.llm.remote_failure import Failure, of_end, of_status, quoted, says
 
 if TYPE_CHECKING:
     import openai
@@ -116,7 +116,7 @@ class OpenAI(Remote):
             stream: openai.Stream[Any] = client.chat.completions.create(**body)
             return stream
         except openai.APIStatusError as error:
-            raise of_status(error, key) from None
+            raise of_status(error.status_code, error, says(error.body or ""), key) from None
         except Exception as error:  # see `read`
             raise of_connection(error, self.options.timeout, key) from None
 

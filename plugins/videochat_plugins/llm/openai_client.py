@@ -1,4 +1,4 @@
-"""The connection to an OpenAI-compatible server, and who gets to see which key."""
+"""The connection to an OpenAI-compatible server: who gets to see which key, and why there may be none."""
 
 import ipaddress
 import os
@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from videochat import UnavailableError
 from videochat.secret import reveal
+from videochat_plugins.llm.remote_failure import Failure, after, quoted
 
 if TYPE_CHECKING:
     import openai
@@ -93,6 +94,23 @@ def http_client(base_url: str, key: str) -> "openai.DefaultHttpxClient":
         trust_env=not _loopback(host),  # this machine is asked past any proxy
         event_hooks={} if host == OWN_HOST else {"request": [strip]},
     )
+
+
+def of_connection(error: Exception, timeout: float, secret: str, given: int = 0) -> Failure:
+    """Return why no reply came, or why it stopped after `given` characters.
+
+    The classes are told by their names: the openai package brings httpx, or httpx2 from version 3 on.
+    """
+    cause = error.__cause__ or error
+    name = type(cause).__name__
+    reason = f" ({words})" if (words := quoted(str(cause), secret)) else ""
+    if name == "ConnectTimeout":
+        return Failure(f"cannot connect within {timeout:g} s", "is the server running?")
+    if name in ("ConnectError", "ProxyError"):
+        return Failure(f"cannot connect{reason}", "is the server running, and is llm.base_url right?", again=True)
+    if "Timeout" in name or "Timeout" in type(error).__name__:
+        return Failure(f"stalled for {timeout:g} s{after(given)}", "raise llm.timeout if the model needs longer")
+    return Failure(f"the connection broke off{after(given)}{reason}", "ask again", again=True)
 
 
 def _loopback(host: str) -> bool:

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from videochat import Usage
+from videochat_plugins.llm.remote import Delta
+from videochat_plugins.llm.remote_content import encodable
+from videochat_plugins.llm.remote_failure import says
 
 LIMIT = 1 << 22  # bytes that one event, or a body that is not streamed, may take
 DONE = b"[DONE]"  # the last event
@@ -13,18 +15,6 @@ DONE = b"[DONE]"  # the last event
 
 class GarbledError(Exception):
     """What came keeps neither form of the protocol; the message says in what."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """What one event adds to the answer."""
-
-    text: str = ""
-    thinking: bool = False  # the model is at work, but on words that are not part of the answer
-    finish: str = ""  # "stop" "length" "content_filter", in the last event that has a choice
-    usage: Usage | None = None
-    done: bool = False  # the server says that nothing more comes
-    error: str = ""  # what the server says went wrong, once the stream had begun
 
 
 def events(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -89,22 +79,6 @@ def read_event(data: bytes) -> Delta:
     reason = choice.get("finish_reason")
     finish = reason if reason in ("length", "content_filter") else "stop" if reason else ""
     return Delta(encodable(text), thinking, finish, _usage(event.get("usage")))
-
-
-def says(error: object) -> str:
-    """Return the words of an error object, in any of the forms that servers give them."""
-    for _ in range(3):  # {"error": {"message": {"detail": "words"}}}
-        if isinstance(error, dict):
-            error = next((error[name] for name in ("message", "detail", "error") if error.get(name)), "")
-    try:
-        return error if isinstance(error, str) else json.dumps(error)
-    except RecursionError:
-        return ""
-
-
-def encodable(text: str) -> str:
-    """Replace half surrogates, which JSON and command lines can hold and no encoding can."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def _dict(value: object) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import time
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -12,12 +13,23 @@ from videochat import LLM, Frames, Generation, LLMError, Message, Reply, Samplin
 from videochat.budget import estimate
 from videochat.prompt import Part
 from videochat.record import fold
-from videochat_plugins.llm.openai_content import Detail, count, to_json
-from videochat_plugins.llm.openai_failure import Failure
-from videochat_plugins.llm.openai_stream import Delta
+from videochat_plugins.llm.remote_content import Detail, count, to_json
+from videochat_plugins.llm.remote_failure import Failure
 
 FIRST_WAIT = 0.5  # seconds before the second try where the server names none; doubled for each further one
 LONGEST_WAIT = 30.0  # seconds; a server that asks for more is not waited for
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What one event of a stream adds to the answer."""
+
+    text: str = ""
+    thinking: bool = False  # the model is at work, but on words that are not part of the answer
+    finish: str = ""  # "stop" "length" "content_filter", in the last event that has a choice
+    usage: Usage | None = None
+    done: bool = False  # the server says that nothing more comes
+    error: str = ""  # what the server says went wrong, once the stream had begun
 
 
 class Remote(LLM):
@@ -120,7 +132,7 @@ class Remote(LLM):
             except Failure as caught:
                 failure = caught
             # Outside of `except`, so that what is raised carries no library error with the request in it.
-            if failure.refused and self._adapt(failure.refused):
+            if failure.refused and not said and self._adapt(failure.refused):
                 continue
             tries += 1
             wait = FIRST_WAIT * 2 ** (tries - 1) if failure.wait is None else failure.wait

@@ -18,14 +18,15 @@ from videochat import (
     Reply,
     Text,
     Tokens,
-    UnavailableError,
     Usage,
     Weights,
     hookimpl,
 )
+from videochat.component import FASTER_ONLY
 from videochat.prompt import Part
-from videochat_plugins.llm.transformers_form import Form, has_own, shipped
-from videochat_plugins.llm.transformers_generate import Decoder, Sampler
+from videochat_plugins.llm.remote_failure import of_end
+from videochat_plugins.llm.transformers_form import Form, check_own
+from videochat_plugins.llm.transformers_generate import Decoder
 from videochat_plugins.llm.transformers_load import (
     Quantisation,
     adapter_files,
@@ -33,24 +34,23 @@ from videochat_plugins.llm.transformers_load import (
     load_causal_lm,
     load_tokenizer,
     need,
+    space_of,
     window_of,
 )
-from videochat_plugins.llm.transformers_prompt import Prompt, Writer, length
-from videochat_plugins.llm.transformers_stream import TextStream
+from videochat_plugins.llm.transformers_prompt import Writer, check_embeddings, length
 from videochat_plugins.models.batches import out_of_memory
 from videochat_plugins.models.checkpoint import Checkpoint
-from videochat_plugins.models.pretrained import Precision, Pretrained, check_device
-
-_DECODING = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+from videochat_plugins.models.pretrained import DEVICE, Precision, Pretrained, check_device
 
 
 class Transformers(Pretrained, LLM):
     """Ask a language model on this machine: any decoder that AutoModelForCausalLM loads.
 
     The prompt takes the model's own chat template; those that can think first are told not to. Only the template and
-    the prompt file can write control tokens: what was perceived, asked or answered stays letters. Embeddings stand in
-    the prompt as they are, in the place of {video}; they must have been made for this model (`space`). What a turn
-    shares with the one before, as a rule the whole video, is not computed again.
+    the prompt file can write control tokens: what was perceived, asked or answered stays letters. (The forms vicuna and
+    videochat have none: they mark turns by letters, which any text may hold, and the fence alone guards.) Embeddings
+    stand in the prompt as they are, in the place of {video}; they must have been made for the same weight files, in
+    whatever folder. What a turn shares with the one before, as a rule the whole video, is not computed again.
 
     Runs no code that comes with a checkpoint.
     """
@@ -60,9 +60,9 @@ class Transformers(Pretrained, LLM):
 
         model: str = Field(default="Qwen/Qwen3-1.7B", min_length=1)
         """The model: a hub's `org/name` or `org/name@revision`, or a folder."""
-        precision: Precision = "auto"
+        precision: Precision = Field(default="auto", json_schema_extra=FASTER_ONLY)
         """Numbers that the model computes in; auto: bfloat16 or float16 on a GPU, float32 on a CPU."""
-        device: str = ""
+        device: str = Field(default="", pattern=DEVICE, json_schema_extra=FASTER_ONLY)
         """Where the model runs: cpu, cuda, cuda:1, ...; empty: where the stack's models run."""
         quantisation: Quantisation | None = None
         """Store the weights in 8bit (LLM.int8) or 4bit (NF4), a half or a quarter of the memory; null: as they are."""
@@ -104,8 +104,8 @@ class Transformers(Pretrained, LLM):
 
     @property
     def space(self) -> str:  # type: ignore[override]
-        """The id of the model's weights; an adapter changes what the model says, not what its embeddings mean."""
-        return self.checkpoint.weights().id
+        """The digest of the model's weights; an adapter changes what the model says, not what its embeddings mean."""
+        return space_of(self.checkpoint)
 
     @property
     def accepts(self) -> Collection[type[Part]]:
@@ -121,6 +121,11 @@ class Transformers(Pretrained, LLM):
         """
         return self.options.window or window_of(self.checkpoint)
 
+    @property
+    def turn(self) -> int:
+        """What the chat template writes around a message, at most."""
+        return self._writer.turn
+
     def weights(self) -> Sequence[Weights]:
         """Return the checkpoint and the adapter, without loading them and without network."""
         return tuple(files.weights() for files in (self.checkpoint, self.adapter) if files)
@@ -130,18 +135,16 @@ class Transformers(Pretrained, LLM):
 
         Raises:
             UnavailableError: naming what is missing or wrong.
+            StackError: if it is not known how much the model reads.
         """
         super().check()
         if self.options.quantisation:
             need("bitsandbytes", "quantised", "llm.quantisation")
         if self.adapter:
             check_adapter(self.adapter)
-        folder = self.checkpoint.path
-        if folder and not self.options.template and not has_own(folder):
-            raise UnavailableError(
-                f"the checkpoint {self.checkpoint.name} has no chat template: set llm.template to the form that it was "
-                f"trained with, {', '.join(shipped())}, or to a .jinja file"
-            )
+        if not self.options.template:
+            check_own(self.checkpoint)
+        _ = self.window if self.checkpoint.path else 0  # which must be known
 
     def fetch(self) -> None:
         """Download what is not here.
@@ -161,7 +164,7 @@ class Transformers(Pretrained, LLM):
             UnavailableError: if they cannot be loaded.
             StackError: if there is no such device.
         """
-        self.device = self.options.device or pool.device
+        self.device = pool.place(self.options.device)
         check_device(self.device)
         adapter, quantisation = self.adapter, self.options.quantisation
         name = "AutoModelForCausalLM" + (f" with {adapter.weights().id}" if adapter else "")
@@ -188,75 +191,56 @@ class Transformers(Pretrained, LLM):
         """Start an answer; nothing is computed before its first piece is asked for.
 
         Raises:
-            LLMError: while the reply is read, if the prompt is too long or does not fit the model, or memory runs out.
+            LLMError: while the reply is read, if the prompt is too long or does not fit the model, if memory runs out
+                or numbers overflow, or if the model says nothing.
         """
         reply = Reply(iter(()))
         reply.pieces = self._pieces(reply, messages, generation)
         return reply
 
     def _pieces(self, reply: Reply, messages: Sequence[Message], generation: Generation) -> Iterator[str]:
-        if self._decoder is None:
+        decoder, name = self._decoder, f"llm transformers: {self.options.model}"
+        if decoder is None:
             raise LLMError("llm transformers: the model is not loaded: call load first")
+        if any(isinstance(part, Tokens) for message in messages for part in message.parts):
+            check_embeddings(messages, self.space, decoder.width)
         prompt = self._writer.write(messages)
-        self._check_prompt(prompt, messages, self._decoder)
-        stop = [*(self._form.stop if self._form else ()), *generation.stop]
-        added = self._tokenizer.get_added_vocab()  # special ones are not decoded: they are looked for as ids
-        ends = self._decoder.ends | {self._tokenizer.eos_token_id} | {added[text] for text in stop if text in added}
-        text = TextStream(partial(self._tokenizer.decode, **_DECODING), stop)
         limit = min(generation.max_tokens, self.window - length(prompt))
-        reply.finish = "length"
+        if limit <= 0:
+            raise LLMError(
+                f"{name} takes {self.window} tokens, prompt and answer together, and the prompt alone has "
+                f"{length(prompt)}: ask about less of the video, or raise llm.window if the model can read more"
+            )
+        text = self._writer.stream(generation.stop, decoder.ends)
+        chosen = {option: getattr(self.options, option) for option in ("top_k", "top_p", "repetition_penalty")}
+        said, reply.finish = False, "length"
         try:
-            with closing(self._decoder.draw(prompt, self._sampler(self._decoder, generation), limit)) as drawn:
+            with closing(decoder.draw(prompt, decoder.sampler(generation, **chosen), limit)) as drawn:
                 for number, id in enumerate(drawn, start=1):
                     reply.usage = Usage(length(prompt), number)
-                    piece = "" if id in ends else text.add(id)
-                    if id in ends or text.stopped:
-                        reply.finish = "stop"
-                    if piece:
+                    if piece := text.add(id):
+                        said = True
                         yield piece
-                    if reply.finish == "stop":
+                    if text.ended:
+                        reply.finish = "stop"
                         break
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
             raise LLMError(
-                f"llm transformers: {self.options.model} ran out of memory on {self.device} with a prompt of "
-                f"{length(prompt)} tokens: set llm.quantisation to 4bit, lower llm.window, or use a smaller llm.model"
+                f"{name} ran out of memory on {self.device} with a prompt of {length(prompt)} tokens: "
+                "set llm.quantisation to 4bit, lower llm.window, or use a smaller llm.model"
             ) from None
         if rest := text.rest():
             yield rest
-
-    def _check_prompt(self, prompt: Prompt, messages: Sequence[Message], decoder: Decoder) -> None:
-        name = f"llm transformers: {self.options.model}"
-        for part in (part for message in messages for part in message.parts if isinstance(part, Tokens)):
-            if part.space != self.space:
-                raise LLMError(f"{name} takes embeddings made for {self.space!r}, and these are for {part.space!r}")
-            if part.tokens.shape[1:] != (decoder.width,):
-                shape = "x".join(map(str, part.tokens.shape))
-                raise LLMError(f"{name} takes embeddings {decoder.width} wide, and these are {shape}")
-        if length(prompt) >= self.window:
-            raise LLMError(
-                f"{name} takes {self.window} tokens, prompt and answer together, and the prompt alone has "
-                f"{length(prompt)}: ask about less of the video, or raise llm.window if the model can read more"
-            )
-
-    @cached_property
-    def _tokenizer(self) -> Any:
-        return load_tokenizer(self.checkpoint)
-
-    @cached_property
-    def _form(self) -> Form | None:
-        return Form.find(self.options.template) if self.options.template else None
+        elif not said:
+            failure = of_end(0, reply.finish)
+            raise LLMError(f"{name}: {failure.what}; {failure.advice}")
 
     @cached_property
     def _writer(self) -> Writer:
-        return Writer(self._tokenizer, self._form)
-
-    def _sampler(self, decoder: Decoder, generation: Generation) -> Sampler:
-        neutral = {"top_k": 0, "top_p": 1.0, "repetition_penalty": 1.0}
-        chosen = {name: getattr(self.options, name) for name in neutral}
-        filled = {n: decoder.advised(n, neutral[n]) if value is None else value for n, value in chosen.items()}
-        return Sampler(temperature=generation.temperature, seed=generation.seed, **filled)
+        form = Form.find(self.options.template) if self.options.template else None
+        return Writer(load_tokenizer(self.checkpoint), form)
 
 
 @hookimpl

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from videochat import UnavailableError
 from videochat.errors import near
+from videochat_plugins.models.checkpoint import Checkpoint
 
 _FOLDER = Path(__file__).parent / "forms"
 _STOP = re.compile(r"\{#-?\s*stop:\s*(.*?)\s*-?#\}")
@@ -49,9 +51,23 @@ def shipped() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.jinja"))
 
 
+def check_own(checkpoint: Checkpoint) -> None:
+    """Make sure that a model that is here comes with a chat template that its tokenizer reads.
+
+    Raises:
+        UnavailableError: naming the forms that can be used instead.
+    """
+    folder = checkpoint.path
+    if folder is not None and not has_own(folder):
+        raise UnavailableError(
+            f"the checkpoint {checkpoint.name} has no chat template: set llm.template to the form that it was trained "
+            f"with, {', '.join(shipped())}, or to a .jinja file"
+        )
+
+
 def has_own(folder: Path) -> bool:
     """Return whether a model's folder holds a chat template, as transformers saves it."""
-    if any((folder / name).exists() for name in ("chat_template.jinja", "chat_template.json")):
+    if (folder / "chat_template.jinja").exists():
         return True
     try:
         return bool(json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8")).get("chat_template"))

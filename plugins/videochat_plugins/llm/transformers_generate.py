@@ -1,11 +1,13 @@
 """Draws tokens from a decoder, and keeps its key-value cache for the next turn of the talk."""
 
 import hashlib
+import inspect
 from collections.abc import Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
+from videochat import Generation, LLMError
 from videochat_plugins.llm.transformers_prompt import Prompt, Rows
 
 if TYPE_CHECKING:
@@ -23,7 +25,10 @@ class Sampler:
     seed: int = 0
 
     def chooser(self, device: "torch.device") -> "Callable[[list[int], torch.Tensor], int]":
-        """Return a function from the text's ids so far and the last logits (1, vocabulary) to the next id."""
+        """Return a function from the text's ids so far and the last logits (1, vocabulary) to the next id.
+
+        It raises an LLMError where the logits are no numbers.
+        """
         import torch
         import transformers as hf
 
@@ -38,6 +43,8 @@ class Sampler:
 
         def choose(said: list[int], logits: torch.Tensor) -> int:
             scores: Any = logits.float()
+            if not scores.max().isfinite():
+                raise LLMError("llm transformers: the model's numbers overflow: set llm.precision to float32")
             if steps:
                 before: Any = torch.tensor([said], device=device)
                 scores = steps(before, scores)
@@ -62,6 +69,7 @@ class Decoder:
     def __init__(self, model: Any) -> None:
         self.model = model
         self.embeddings = model.get_input_embeddings()
+        self._places = "position_ids" in inspect.signature(model.forward).parameters
         self._config = model.config.get_text_config(decoder=True)
         self._kept: tuple[list[Hashable], Any] | None = None  # what was fed, and the cache that it left
 
@@ -76,13 +84,19 @@ class Decoder:
         found = self.model.generation_config.eos_token_id
         return {*found} if isinstance(found, list) else {found} - {None}
 
-    def advised(self, name: str, otherwise: Any) -> Any:
-        """Return what the model's makers advise for an option of `generate`."""
-        found = getattr(self.model.generation_config, name, None)
-        return otherwise if found is None else found
+    def sampler(self, generation: Generation, **chosen: float | None) -> Sampler:
+        """Return how to choose tokens; None: as the model's makers advise, if they do."""
+        makers = self.model.generation_config
+        advised = {name: getattr(makers, name, None) if value is None else value for name, value in chosen.items()}
+        known: dict[str, Any] = {name: value for name, value in advised.items() if value is not None}
+        return Sampler(temperature=generation.temperature, seed=generation.seed, **known)
 
     def draw(self, prompt: Prompt, sampler: Sampler, limit: int) -> Generator[int, None, None]:
-        """Yield the ids of an answer, at most `limit`; it does not know where an answer ends: close it there."""
+        """Yield the ids of an answer, at most `limit`; it does not know where an answer ends: close it there.
+
+        Raises:
+            LLMError: if the model's numbers overflow.
+        """
         import torch
         import transformers as hf
 
@@ -99,7 +113,9 @@ class Decoder:
         try:
             for _ in range(limit):
                 with torch.inference_mode():
-                    logits = self.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+                    places = self._positions(len(fed), inputs)
+                    how = {"past_key_values": cache, "use_cache": True, "logits_to_keep": 1}
+                    logits = self.model(**inputs, **places, **how).logits
                     fed += keys[len(fed) :]
                     token = choose(said, logits[:, -1])
                 keys.append(token)
@@ -108,10 +124,6 @@ class Decoder:
                 inputs = {"input_ids": self._tensor([token])}
         finally:
             self._kept = (fed, cache) if self._can_be_cut(cache, len(fed)) else None
-
-    def forget(self) -> None:
-        """Let go of the cache."""
-        self._kept = None
 
     def _inputs(self, prompt: Prompt, since: int) -> dict[str, "torch.Tensor"]:
         """Return a prompt from a place on as the model's input: ids, or rows of embeddings where it holds some."""
@@ -122,6 +134,15 @@ class Decoder:
         with torch.inference_mode():
             rows = torch.cat([self._rows(piece) for piece in prompt if len(piece)], 1)  # (1, n, width)
         return {"inputs_embeds": rows[:, since:]}
+
+    def _positions(self, since: int, inputs: "dict[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
+        """Return where the inputs stand, for models that do not read it off every cache, such as Bamba."""
+        import torch
+
+        if not self._places:
+            return {}
+        (given,) = inputs.values()
+        return {"position_ids": torch.arange(since, since + given.shape[1], device=given.device)[None]}  # (1, n)
 
     def _rows(self, piece: list[int] | Rows) -> "torch.Tensor":
         import torch

@@ -1,11 +1,13 @@
 """Loads a causal language model: quantised, if wanted, and with a LoRA adapter."""
 
 import json
+import logging
 import warnings
 from importlib.util import find_spec
 from typing import Any, Literal
 
 from videochat import StackError, UnavailableError
+from videochat.cache import digest, file_hash
 from videochat_plugins.models.checkpoint import Checkpoint
 from videochat_plugins.models.pretrained import load_model
 
@@ -52,8 +54,8 @@ def load_causal_lm(
 ) -> Any:
     """Return a transformers model that goes on from text, in evaluation mode.
 
-    An adapter's weights are added to the model's; beside quantised weights they stay apart, since adding would round
-    them away.
+    An adapter's weights are added to the model's; beside quantised weights, quantised here or when they were saved,
+    they stay apart, since adding would round them away.
 
     Raises:
         UnavailableError: if it cannot be loaded, or is of a kind that keeps no keys and values.
@@ -69,7 +71,9 @@ def load_causal_lm(
     if not {"past_key_values", "logits_to_keep"} <= {*inspect.signature(model.forward).parameters}:
         what = f"the checkpoint {checkpoint.name} is a {model.config.model_type} model"
         raise UnavailableError(f"{what}, and this needs a decoder with attention")
-    return _with_adapter(model, adapter, device, merge=quantisation is None) if adapter else model
+    if getattr(model, "is_loaded_in_8bit", False):  # else it says so for each layer and token
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+    return _with_adapter(model, adapter, device) if adapter else model
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> Any:
@@ -99,11 +103,22 @@ def window_of(checkpoint: Checkpoint) -> int:
         StackError: if that does not say.
     """
     config = checkpoint.config()
-    config = config.get("text_config", config)
+    config = config.get("text_config") or config
     found = [config[name] for name in _WINDOWS if isinstance(config.get(name), int)]
     if not found:
         raise StackError(f"the checkpoint {checkpoint.name} does not say how much it reads: set llm.window")
     return int(found[0])
+
+
+def space_of(checkpoint: Checkpoint) -> str:
+    """Return the id of the space that a model's embeddings live in: the digest of its weight files, and of no others.
+
+    So neither the folder's name, nor its chat template, nor how its makers sample from it are part of it. A model of a
+    hub that is not here yet goes by its name, as written.
+    """
+    folder = checkpoint.path
+    weights = sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin")) if folder else ()
+    return f"weights@{digest([file_hash(file) for file in weights])[:12]}" if weights else checkpoint.name
 
 
 def _bitsandbytes(quantisation: Quantisation, precision: str) -> Any:
@@ -120,16 +135,22 @@ def _bitsandbytes(quantisation: Quantisation, precision: str) -> Any:
     )
 
 
-def _with_adapter(model: Any, adapter: Checkpoint, device: str, merge: bool) -> Any:
-    from peft import PeftModel
+def _with_adapter(model: Any, adapter: Checkpoint, device: str) -> Any:
+    from peft import PeftModel, get_peft_model_state_dict
+    from peft.utils import load_peft_weights
 
-    folder = adapter.fetch()
+    folder = str(adapter.fetch())
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # between peft and transformers
             warnings.filterwarnings("error", message="Found missing adapter keys")
-            adapted = PeftModel.from_pretrained(model, str(folder), torch_device=device)
+            adapted = PeftModel.from_pretrained(model, folder, torch_device=device)
+        given = {name for name in load_peft_weights(folder, device="cpu") if "lora_" in name}
+        if strange := sorted(given - {*get_peft_model_state_dict(adapted, save_embedding_layers=False)}):
+            more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
+            raise ValueError(f"that has no place for {', '.join(strange[:3])}{more}")
     except (OSError, ValueError, KeyError, RuntimeError, UserWarning) as error:
         raise UnavailableError(f"the adapter {adapter.name} does not fit the model: {error}") from None
-    whole = adapted.merge_and_unload() if merge else adapted.get_base_model()
+    quantised = getattr(model, "is_quantized", False)
+    whole = adapted.get_base_model() if quantised else adapted.merge_and_unload()
     return whole.eval().requires_grad_(False)

@@ -4,12 +4,19 @@ What was perceived, asked or answered is data. Private marks stand for it while 
 can neither read nor change it; then it takes their places, and the whole is tokenised at once: harmless text gets the
 ids that `apply_chat_template` gives. Where a control token ("<|im_end|>") would come from data, the text is cut within
 it and tokenised again in pieces, so that it stays in the prompt as letters.
+
+Forms older than control tokens mark turns with letters ("###Human:", "USER:"). A stop text of such a form is cut where
+it comes from data, so that its ids are others than the form's own, if the tokenizer has more than one way to write it.
+But to the model the letters are the same, and it may take them for a turn: what guards there is the fence that stands
+around what was perceived.
 """
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property, partial
 from itertools import pairwise
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -17,7 +24,9 @@ import numpy.typing as npt
 
 from videochat import LLMError, Message, Text, Tokens
 from videochat.prompt import Part
+from videochat_plugins.llm.remote_content import encodable
 from videochat_plugins.llm.transformers_form import Form
+from videochat_plugins.llm.transformers_stream import TextStream
 
 Rows = npt.NDArray[np.floating[Any]]  # of embeddings, (n, width)
 Prompt = list[list[int] | Rows]  # token ids and embeddings, in order
@@ -35,13 +44,34 @@ class Writer:
     def __init__(self, tokenizer: Any, form: Form | None = None) -> None:
         self.tokenizer = tokenizer
         self._template = form.template if form else None
+        self._stop = form.stop if form else ()
         added = tokenizer.added_tokens_decoder  # runs of blanks among them are no control tokens
         blanks = {id for id, token in added.items() if token.content.isspace()}
         self._control = {*added, *tokenizer.all_special_ids} - blanks
 
     def count(self, text: str) -> int:
         """Return how many tokens a text takes as data."""
-        return len(self._ids(text, [(0, len(text))]))
+        return len(self._ids(encodable(text), [(0, len(text))]))
+
+    @cached_property
+    def turn(self) -> int:
+        """Tokens that the template writes around one message, at most, where the answer's opening counts as one.
+
+        Raises:
+            LLMError: if the template cannot take a talk.
+        """
+        given, asked, said = (Message(role, (Text("x", "question"),)) for role in ("system", "user", "assistant"))
+        talks = (asked,), (given, asked), (asked, said, asked)
+        one, two, three = (length(self.write(talk)) - len(talk) * self.count("x") for talk in talks)
+        return max(0, ceil(one / 2), ceil(two / 3), ceil((three - one) / 2))
+
+    def stream(self, stop: Sequence[str], ends: Collection[int]) -> TextStream:
+        """Return what reads an answer that these texts and ids end, and those of the form and the tokenizer."""
+        texts = [*self._stop, *stop]
+        added = self.tokenizer.get_added_vocab()  # special ones are not decoded: they are looked for as ids
+        ids = {*ends, self.tokenizer.eos_token_id, *(added[text] for text in texts if text in added)}
+        decode = partial(self.tokenizer.decode, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return TextStream(decode, texts, ids)
 
     def write(self, messages: Sequence[Message]) -> Prompt:
         """Return the prompt of a talk, up to where the answer begins.
@@ -58,12 +88,10 @@ class Writer:
             content = ""
             for part in message.parts:
                 own = isinstance(part, Text) and not part.name and message.role != "assistant"
-                content += part.text if own and isinstance(part, Text) else f"{mark}.{len(parts)}."
+                content += encodable(part.text) if own and isinstance(part, Text) else f"{mark}.{len(parts)}."
                 parts += [] if own else [part]
             turns.append({"role": message.role, "content": content})
-        words, *rest = re.split(rf"{mark}\.(\d+)\.", self._render(turns))  # words, number, words, number, ..., words
-        if {*map(int, rest[::2])} != {*range(len(parts))}:
-            raise LLMError("llm transformers: the chat template leaves out a part of the prompt: set llm.template")
+        words, *rest = self._render(turns, mark, len(parts))
         prompt: Prompt = []
         data: list[Stretch] = []
         for number, after in zip(rest[::2], rest[1::2], strict=True):
@@ -73,26 +101,30 @@ class Writer:
                 words, data = "", []
             elif isinstance(part, Text):
                 data.append((len(words), len(words) + len(part.text)))
-                words += part.text
+                words += encodable(part.text)
             else:
                 raise LLMError(f"llm transformers takes no {type(part).__name__}: use a prompt file without {{video}}")
             words += after
         return [*prompt, self._ids(words, data)]
 
-    def _render(self, turns: list[dict[str, str]]) -> str:
+    def _render(self, turns: list[dict[str, str]], mark: str, count: int) -> list[str]:
+        """Return a talk as the template writes it, cut at its marks: words, number, words, number, ..., words."""
         from jinja2 import TemplateError
 
-        try:
-            return self._apply(turns)
-        except (TemplateError, ValueError, TypeError) as error:
-            refused = error
-        if len(turns) > 1 and [turn["role"] for turn in turns[:2]] == ["system", "user"]:
-            first = {"role": "user", "content": f"{turns[0]['content']}\n\n{turns[1]['content']}"}
+        ways = [turns]
+        if [turn["role"] for turn in turns[:2]] == ["system", "user"]:  # some templates know no system
+            ways.append([{"role": "user", "content": f"{turns[0]['content']}\n\n{turns[1]['content']}"}, *turns[2:]])
+        faults = []
+        for way in ways:
             try:
-                return self._apply([first, *turns[2:]])  # some templates know no system
-            except (TemplateError, ValueError, TypeError):
-                pass
-        raise LLMError(f"llm transformers: the chat template refuses the talk: {refused}; set llm.template")
+                found = re.split(rf"{mark}\.(\d+)\.", self._apply(way))
+            except (TemplateError, ValueError, TypeError) as error:
+                faults.append(f"refuses the talk: {error}")
+                continue
+            if {*map(int, found[1::2])} == {*range(count)}:
+                return found
+            faults.append("leaves out a part of the prompt")
+        raise LLMError(f"llm transformers: the chat template {faults[0]}; set llm.template")
 
     def _apply(self, turns: list[dict[str, str]]) -> str:
         text: str = self.tokenizer.apply_chat_template(
@@ -106,7 +138,7 @@ class Writer:
 
     def _ids(self, text: str, data: Sequence[Stretch]) -> list[int]:
         """Return the ids of a text, of which no control token lies in a stretch of data, not even in part."""
-        cuts = {0, len(text)}
+        cuts = {0, len(text), *self._within_stops(text, data)}
         while True:
             edges = sorted(cuts)
             pieces = [text[start:end] for start, end in pairwise(edges)]
@@ -122,13 +154,25 @@ class Writer:
             if len(cuts) == len(edges):
                 return ids  # without control tokens that are a single letter, which cannot be cut
 
+    def _within_stops(self, text: str, data: Sequence[Stretch]) -> Iterator[int]:
+        """Yield where to cut the form's stop texts, as far as they lie in data."""
+        for stop in self._stop:
+            for found in re.finditer(f"(?={re.escape(stop)})", text):
+                for low, high in _shared(found.start(), found.start() + len(stop), data):
+                    yield from _inside(low, high)
+
     def _stolen(self, id: int, text: str, start: int, end: int, data: Sequence[Stretch]) -> list[Stretch]:
         """Return the stretches of data that a control token took."""
         if id not in self._control:
             return []
         if id == self.tokenizer.unk_token_id and text[start:end].strip() != self.tokenizer.unk_token:
             return []  # a letter that the tokenizer does not know
-        return [(max(start, low), min(end, high)) for low, high in data if max(start, low) < min(end, high)]
+        return _shared(start, end, data)
+
+
+def _shared(start: int, end: int, data: Sequence[Stretch]) -> list[Stretch]:
+    """Return what a stretch shares with each of some others."""
+    return [(max(start, low), min(end, high)) for low, high in data if max(start, low) < min(end, high)]
 
 
 def _inside(low: int, high: int) -> tuple[int, ...]:
@@ -139,3 +183,19 @@ def _inside(low: int, high: int) -> tuple[int, ...]:
 def length(prompt: Prompt) -> int:
     """Return how many tokens a prompt takes; each row of embeddings is one."""
     return sum(map(len, prompt))
+
+
+def check_embeddings(messages: Sequence[Message], space: str, width: int) -> None:
+    """Make sure that a model can read the embeddings in a talk.
+
+    Raises:
+        LLMError: if some were made for another model, are not `width` wide, or are no numbers.
+    """
+    for part in (part for message in messages for part in message.parts if isinstance(part, Tokens)):
+        if part.space != space:
+            raise LLMError(f"llm transformers takes embeddings made for {space!r}, and these are for {part.space!r}")
+        if part.tokens.shape[1:] != (width,):
+            shape = "x".join(map(str, part.tokens.shape))
+            raise LLMError(f"llm transformers takes embeddings {width} wide, and these are {shape}")
+        if not np.isfinite(part.tokens).all():
+            raise LLMError("llm transformers was given embeddings that are no numbers: make them in precision float32")

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from videochat import Frames, LLMError, Message, Text
 from videochat.budget import estimate
 from videochat.prompt import Part
-from videochat_plugins.llm.openai_stream import encodable
 
 Detail = Literal["auto", "low", "high"]
 QUANTISER = "3"  # of the JPEG encoder, from 1 (best) to 31
@@ -60,6 +59,11 @@ def jpeg(image: npt.NDArray[np.uint8], side: int) -> bytes:
     encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = width, height, "yuvj444p", Fraction(1)
     encoder.options = {"qmin": QUANTISER, "qmax": QUANTISER}
     return b"".join(bytes(packet) for packet in [*encoder.encode(picture), *encoder.encode(None)])
+
+
+def encodable(text: str) -> str:
+    """Replace half surrogates, which JSON and command lines can hold and no encoding can."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _turns(message: Message, contents: list[dict[str, Any]]) -> Iterator[tuple[str, str | list[dict[str, Any]]]]:
