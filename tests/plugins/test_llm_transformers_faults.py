@@ -7,16 +7,7 @@ from typing import Any
 
 import pytest
 
-from local_llm import (
-    count_fed,
-    decoded,
-    load,
-    plain,
-    reference,
-    save,
-    say,
-    talk,
-)
+from local_llm import count_fed, decoded, load, plain, reference, save, say, talk
 from videochat import Generation, LLMError, StackError, Text
 from videochat_plugins.llm.transformers import Transformers
 
