@@ -51,22 +51,25 @@ class Original:
         self._size, self._device = SIZES[size], device
         self._tags, self._texts = _texts(self._models["tags"], self._words["tags"])
 
-    def watch(self, clip: Path, at_once: int) -> dict[str, list[str]]:
+    def watch(self, clip: Path, at_once: int, decode_each: bool = False) -> dict[str, list[str]]:
         """Return what each network says of a video, looked at once a second.
 
         Args:
             clip: the video.
             at_once: frames in one call of the tagger and the captioner. The original's Tag2Text gets all of them,
                 however many; its picture captioners of other kinds get one.
+            decode_each: whether each model decodes the video anew.
         """
         import torch
 
         with torch.inference_mode():
             frames = _decode(clip)
             found = {"action": [self._action(frames)], "tags": [], "caption": []}
-            for at in range(0, len(frames), at_once):
-                found["tags"] += self._name(frames[at : at + at_once])
-                found["caption"] += self._describe(frames[at : at + at_once])
+            for name, see in (("tags", self._name), ("caption", self._describe)):
+                frames = _decode(clip) if decode_each else frames
+                for at in range(0, len(frames), at_once):
+                    found[name] += see(frames[at : at + at_once])
+            frames = _decode(clip) if decode_each else frames
             found["dense"] = [self._regions(frame) for frame in frames[:-1:5]]
             found["summary"] = [self._condense(found["caption"])]
             found["speech"] = self._hear(clip)
