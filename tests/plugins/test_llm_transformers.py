@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
@@ -34,17 +33,6 @@ from videochat.context import Context
 from videochat_plugins.llm.transformers import Transformers
 
 pytest.importorskip("transformers", reason="the extra models is not installed")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny models are quickest so, and a sum is always taken in one order."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

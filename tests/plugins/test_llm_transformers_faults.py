@@ -1,6 +1,5 @@
 """Language models on this machine, asked too much or answering too little: one clear error each."""
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,6 @@ from videochat import Generation, LLMError, StackError, Text
 from videochat_plugins.llm.transformers import Transformers
 
 pytest.importorskip("transformers", reason="the extra models is not installed")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny models are quickest so, and a sum is always taken in one order."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ from videochat_plugins.llm.transformers_load import (
     adapter_files,
     check_adapter,
     load_causal_lm,
-    load_tokenizer,
+    load_fast_tokenizer,
     need,
     space_of,
     window_of,
@@ -240,7 +240,7 @@ class Transformers(Pretrained, LLM):
     @cached_property
     def _writer(self) -> Writer:
         form = Form.find(self.options.template) if self.options.template else None
-        return Writer(load_tokenizer(self.checkpoint), form)
+        return Writer(load_fast_tokenizer(self.checkpoint), form)
 
 
 @hookimpl

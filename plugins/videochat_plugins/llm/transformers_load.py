@@ -10,6 +10,7 @@ from videochat import StackError, UnavailableError
 from videochat.cache import digest, file_hash
 from videochat_plugins.models.checkpoint import Checkpoint
 from videochat_plugins.models.pretrained import load_model
+from videochat_plugins.models.tokenizer import load_tokenizer
 
 Quantisation = Literal["8bit", "4bit"]
 _WINDOWS = ("max_position_embeddings", "n_positions", "max_sequence_length")  # as the families of models call it
@@ -76,19 +77,13 @@ def load_causal_lm(
     return _with_adapter(model, adapter, device) if adapter else model
 
 
-def load_tokenizer(checkpoint: Checkpoint) -> Any:
+def load_fast_tokenizer(checkpoint: Checkpoint) -> Any:
     """Return the tokenizer of a checkpoint, without its weights.
 
     Raises:
         UnavailableError: if it cannot be loaded, or is none that tells where in the text its tokens stand.
     """
-    import transformers
-
-    folder = checkpoint.fetch()
-    try:
-        found = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # of a dozen kinds, from a dozen formats of file
-        raise UnavailableError(f"the tokenizer of {checkpoint.name} cannot be loaded: {error}") from None
+    found = load_tokenizer(checkpoint)
     if not found.is_fast:
         raise UnavailableError(
             f"the tokenizer of {checkpoint.name} has no fast form, a tokenizer.json, which this needs"

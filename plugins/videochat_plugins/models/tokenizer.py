@@ -16,6 +16,6 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
 
     folder = checkpoint.fetch()
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # of json, tokenizers, sentencepiece and the system: they share no base
         raise UnavailableError(f"the tokenizer of {checkpoint.name} cannot be loaded: {error}") from None

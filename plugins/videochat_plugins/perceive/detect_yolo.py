@@ -1,7 +1,6 @@
 """Objects, each with its name and box, by a YOLO network of the library ultralytics."""
 
 import math
-import os
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from pydantic import Field
 from videochat import Component, Key, Pool, UnavailableError, Weights, hookimpl
 from videochat.cache import root
 from videochat.errors import near
-from videochat_plugins.models.checkpoint import Checkpoint
+from videochat_plugins.models.checkpoint import Checkpoint, offline
 from videochat_plugins.models.detection import Detection, DetectionPerceiver
 from videochat_plugins.models.pretrained import upload
 from videochat_plugins.models.yolo import Letterbox, configure, load_yolo
@@ -90,8 +89,8 @@ class DetectYolo(DetectionPerceiver):
         if path is None:
             if name not in self.released:
                 raise UnavailableError(f"there is no file {name}, and no YOLO of that name{near(name, self.released)}")
-            if os.environ.get("HF_HUB_OFFLINE", "0").lower() not in ("0", "", "false"):
-                raise self._unavailable("HF_HUB_OFFLINE is set")
+            if why := offline():
+                raise self._unavailable(why)
         elif not zipfile.is_zipfile(path):  # a folder is none, nor a file that was cut short
             raise UnavailableError(f"the checkpoint {path} is no whole .pt file")
 
