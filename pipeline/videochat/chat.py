@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from videochat.budget import Fit, fit
 from videochat.clock import parse, span_stamp
@@ -17,11 +16,11 @@ from videochat.context import Context
 from videochat.errors import LLMError, StackError, VideoChatError
 from videochat.extras import prepare
 from videochat.fence import fence
-from videochat.prompt import Frames, Line, Message, Part, Reply, Text, Tokens, Usage
+from videochat.prompt import Line, Message, Part, Reply, Text, Tokens, Usage
 from videochat.question import Question
 from videochat.record import Record, fold
+from videochat.seen import Seen, see
 from videochat.timing import in_words, step
-from videochat.window import Frame, Span, Want, sample_times
 
 if TYPE_CHECKING:
     from videochat.stack import Stack
@@ -53,6 +52,7 @@ class Answer:
     finish: str = ""
     seconds: float = 0.0  # until the last piece
     first: float = 0.0  # seconds until the first piece
+    visual: int = 0  # tokens of the prompt that are embeddings of the video
     left_out: str = ""  # what of the video did not fit the model's window, in words
 
     def __iter__(self) -> Iterator[str]:
@@ -105,8 +105,8 @@ class Chat:
         shown = stack.template.placeholders
         told = self.contexts if "textualizing_videos" in shown else ()
         self._whole = [self._lines(i, context.records) for i, context in enumerate(told)]
-        self._seen = self._embeddings() or self._frames() if "video" in shown else None
-        if self._seen is None and "video" in shown and "textualizing_videos" not in shown:
+        self._seen = see(stack, self.contexts) if "video" in shown else Seen()
+        if not self._seen.parts and "video" in shown and "textualizing_videos" not in shown:
             words = "shows the model the video itself, and there is nothing to show: no embeddings, no frames of it"
             raise StackError(f"the prompt {stack.prompt_name} {words}; take another prompt or llm")
         kinds = {"caption_step": ("caption",), "dense_step": ("region",)}
@@ -123,7 +123,8 @@ class Chat:
         began = time.perf_counter()
         with _failing_as_llm_error():
             messages, lines, left_out = self._messages(question)
-        answer = Answer(question, iter(()), left_out=left_out)
+        visual = sum(p.tokens.shape[0] for message in messages for p in message.parts if isinstance(p, Tokens))
+        answer = Answer(question, iter(()), visual=visual, left_out=left_out)
         answer.pieces = self._read(answer, messages, lines, began)
         return answer
 
@@ -143,8 +144,15 @@ class Chat:
     def _messages(self, question: str) -> tuple[list[Message], list[Line], str]:
         """Return the whole prompt, the lines of video in it, and words on what had to be left out."""
         llm = self.stack.llm
-        room = llm.window - llm.generation.max_tokens - self._size(self._fill(question, [])) - llm.turn  # of the answer
+        taken = self._size(self._fill(question, []))
+        room = llm.window - llm.generation.max_tokens - taken - llm.turn  # of the answer
         if room <= 0:
+            visual = sum(map(llm.count, self._seen.parts))
+            if visual > taken // 2:
+                raise StackError(
+                    f"the video itself takes {visual} of the {llm.window} tokens that the model reads and writes: "
+                    "show fewer frames, or put `moviechat` under refine, which keeps a film in a fixed number of slots"
+                )
             raise StackError(f"the question leaves no room for the video in a window of {llm.window} tokens")
         lines = [line for video in self._whole for line in video]
         whole = self._count(lines) if lines else 0
@@ -166,13 +174,12 @@ class Chat:
         shown = lines is not None
         text = "\n".join(line.text for line in lines or ())
         told = "\n" + fence(text) if self.stack.fence and shown else text
-        values: dict[str, Part] = {
+        values: dict[str, Part | Sequence[Part]] = {
             "textualizing_videos": Text(told, "textualizing_videos", tuple(lines or ())),
-            "video": self._seen if self._seen and shown else Text("", "video"),
-            "times": Text(", ".join(f"{t:.1f}" for t in self._seen.times) if self._seen else "", "times"),
+            "video": self._seen.parts if shown else (),
             "question": Text(question, "question"),
         }
-        return self.stack.template.fill({**values, **self._steps})
+        return self.stack.template.fill({**values, **self._seen.words, **self._steps})
 
     def _size(self, messages: Sequence[Message]) -> int:
         llm = self.stack.llm
@@ -181,28 +188,6 @@ class Chat:
     def _turn_size(self, turn: tuple[str, str]) -> int:
         asked, said = turn
         return self._size([self._fill(asked)[-1], Message("assistant", (Text(said),))])
-
-    def _embeddings(self) -> Tokens | None:
-        found = [record for context in self.contexts for record in context.records if record.tokens is not None]
-        if not found:
-            return None
-        tokens = np.concatenate([np.asarray(record.tokens) for record in found])
-        return Tokens(tokens, found[0].space, tuple(t for record in found for t in record.times))
-
-    def _frames(self) -> Frames | None:
-        """Return the frames that the language model wants to see itself, decoded once for the whole talk."""
-        sampling = self.stack.llm.sampling()
-        if sampling is None or not sampling.pictures:
-            return None
-        found: list[Frame] = []
-        for context in self.contexts:
-            start, end = context.span
-            last = end if context.at is None else min(end, context.at)
-            if context.video.has_pictures and start < last:
-                wants = (Want(time, sampling.side) for time in sample_times(Span(start, last), sampling))
-                frames = self.stack.reader.frames(context.video, wants)
-                found += [frame for frame in frames if context.at is None or frame.time <= context.at]
-        return Frames(tuple(found)) if found else None
 
     def _recent_turns(self, room: int) -> list[tuple[str, str]]:
         """Return the latest questions and answers that fit in so many tokens: the oldest go first, the video never."""
@@ -237,7 +222,8 @@ class Chat:
             found = reply.records
         else:
             named = _named_spans(text)
-            records = (record for line in lines for record in line.records)
+            embedded = (record for part in self._seen.parts if isinstance(part, Tokens) for record in part.records)
+            records = chain(embedded, (record for line in lines for record in line.records))
             found = tuple(r for r in records if span_stamp(r.start, r.end, hours=True) in named)
         return tuple(Citation(r.start, r.end, r.source, r.id, r.text) for r in dict.fromkeys(found))
 

@@ -173,6 +173,7 @@ class Refiner(Component):
     """Makes records from records."""
 
     stage = "refine"
+    at: float | None = None  # seconds, where a moment is asked about: what it is given ends there; set before `refine`
 
     @property
     @abstractmethod

@@ -1,22 +1,21 @@
 """What a stack would do to a video: windows, frames, cache hits, downloads. Nothing is loaded."""
 
-import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from math import ceil, floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from videochat.cache import digest, file_hash, identity, root
 from videochat.check import AUDIO_LIMIT
-from videochat.component import Perceiver, Weights
-from videochat.errors import PluginError, Problem, StackError, UnavailableError, VideoChatError, VideoError
+from videochat.component import Component, Perceiver, Weights
+from videochat.errors import Problem, StackError, UnavailableError, VideoError
 from videochat.extras import missing, require
+from videochat.segments import known_segments
 from videochat.sidecar import subtitle_file
 from videochat.spool import Windows
 from videochat.video import Video
-from videochat.window import Over, Sampling, Span, sample_times
+from videochat.window import Sampling, Span, sample_times, windows_over
 
 if TYPE_CHECKING:
     from videochat.stack import Stack
@@ -54,6 +53,7 @@ class Plan:
     span: Span  # the part of the video that is asked for
     segments: tuple[Span, ...] | None  # None: known after the first watch, since the segmenter must see the video
     tasks: tuple[Task, ...]
+    at: float | None = None  # seconds: nothing that ends later is to be known
 
     @property
     def frames(self) -> int:
@@ -70,6 +70,33 @@ class Plan:
     def weights(self) -> list[tuple[str, Weights]]:
         """The model files that are needed, with the place in the stack that needs them."""
         return [(place, weights) for place, component in self.stack.components() for weights in component.weights()]
+
+    @property
+    def folder(self) -> Path:
+        """Where what is known of the video is cached."""
+        return root() / self.video.hash[:32]
+
+    @property
+    def perceived(self) -> str:
+        """The key of all that the perceivers find, and of what they have not found yet."""
+        parts = [(task.name, task.store.folder.name, task.spans, task.missing) for task in self.tasks]
+        return digest({"parts": parts, "at": self.at})
+
+    def refined(self, before: str, name: str) -> str:
+        """Return the key of the records of some key once a refiner of the stack has worked on them."""
+        return digest([before, name, identity(self.stack.refiners[name], self.stack.pool)])
+
+    @property
+    def loads(self) -> list[str]:
+        """The places in the stack whose models a watch would load: those whose work the cache does not hold."""
+        fresh = self.segments is None  # then it is not known which windows there are
+        work: dict[str, Component] = {f"perceive.{t.name}": t.perceiver for t in self.tasks if fresh or t.missing}
+        fresh, key = bool(work), self.perceived
+        for name, refiner in self.stack.refiners.items():
+            key = self.refined(key, name)
+            if fresh or not (self.folder / key / "records.jsonl").exists():
+                work[f"refine.{name}"] = refiner
+        return [place for place, component in work.items() if component.weights()]
 
     @property
     def lacking(self) -> list[str]:
@@ -123,11 +150,14 @@ class Plan:
             "perceive": tasks,
             "frames": self.frames,
             "weights": [{"for": place, **asdict(weights)} for place, weights in self.weights],
+            "loads": self.loads,
             "lacking": self.lacking,
         }
 
 
-def make_plan(stack: "Stack", path: Path, start: float | None = None, end: float | None = None) -> Plan:
+def make_plan(
+    stack: "Stack", path: Path, start: float | None = None, end: float | None = None, at: float | None = None
+) -> Plan:
     """Probe a video and lay out the work.
 
     Args:
@@ -135,6 +165,8 @@ def make_plan(stack: "Stack", path: Path, start: float | None = None, end: float
         path: the video.
         start: seconds of media time from which to watch; default 0.
         end: seconds up to which to watch; default the video's end.
+        at: the moment that is asked about, seconds. Embeddings cannot be cut afterwards, so the windows of what makes
+            them end there; those of other perceivers stay as they are, and records that end later are left out.
 
     Raises:
         VideoError: if the video cannot be read.
@@ -149,68 +181,19 @@ def make_plan(stack: "Stack", path: Path, start: float | None = None, end: float
     if span.start >= span.end:
         raise StackError(f"nothing lies from {span.start:g} to {span.end:g} s: the video is {video.duration:g} s long")
     segments = known_segments(stack, video)
-    tasks = [_task(stack, video, span, segments, name, perceiver) for name, perceiver in stack.perceivers.items()]
+    seen = span if at is None else Span(span.start, min(span.end, max(at, span.start)))
+    tasks = [
+        _task(stack, video, seen if "embedding" in perceiver.emits else span, segments, name, perceiver)
+        for name, perceiver in stack.perceivers.items()
+    ]
     _check_size(stack, video, tasks)
-    return Plan(stack, video, span, segments, tuple(tasks))
-
-
-def known_segments(stack: "Stack", video: Video) -> tuple[Span, ...] | None:
-    """Return the segments, or None if they are not cached and the segmenter must see the video first."""
-    if stack.segmenter.sampling() is None:
-        return tiled(stack, video, stack.segmenter.segments(video, ()))
-    try:
-        return tuple(Span(*span) for span in json.loads(segments_file(stack, video).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def tiled(stack: "Stack", video: Video, spans: Iterable[Span]) -> tuple[Span, ...]:
-    """Return the segments, once it is sure that they cover the whole video in order, without gap or overlap.
-
-    Raises:
-        PluginError: if they do not.
-    """
-    use = identity(stack.segmenter)["use"]
-    try:
-        found = tuple(spans)
-    except VideoChatError:
-        raise
-    except Exception as error:  # a stranger's plugin may raise anything
-        raise PluginError(f"segment {use}: {type(error).__name__}: {error}") from error
-    edges = [0.0, *(span.end for span in found)]
-    gaps = any(abs(span.start - edge) > 1e-6 for span, edge in zip(found, edges, strict=False))
-    if gaps or any(span.end <= span.start for span in found) or abs(edges[-1] - video.duration) > 1e-6:
-        raise PluginError(f"segment {use}: its segments do not tile the video from 0 to {video.duration:g} s")
-    return found
-
-
-def segments_file(stack: "Stack", video: Video) -> Path:
-    """Return where the segments of a video are cached."""
-    key = digest({"read": identity(stack.reader), "segment": identity(stack.segmenter, stack.pool)})
-    return root() / video.hash[:32] / key / "segments.json"
+    return Plan(stack, video, span, segments, tuple(tasks), at)
 
 
 def scaled(video: Video, side: int | None) -> tuple[int, int]:
     """Return the width and height of a frame whose shorter side was asked to be `side`."""
     factor = 1.0 if side is None else min(1.0, side / max(1, min(video.width, video.height)))
     return max(1, round(video.width * factor)), max(1, round(video.height * factor))
-
-
-def windows_over(over: Over, span: Span, segments: Sequence[Span]) -> Iterator[Span]:
-    """Yield the windows of a stretch: the video's, each segment's, or those of a grid from 0; edges clipped."""
-    if over == "video":
-        yield span
-        return
-    if isinstance(over, str):
-        cells: Iterator[Span] = iter(segments)
-    else:
-        step = float(over)
-        grid = range(floor(span.start / step), ceil(span.end / step))
-        cells = (Span(i * step, (i + 1) * step) for i in grid)
-    for cell in cells:
-        clipped = Span(max(cell.start, span.start), min(cell.end, span.end))
-        if clipped.end - clipped.start > 1e-6:
-            yield clipped
 
 
 def _task(

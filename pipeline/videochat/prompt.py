@@ -1,19 +1,27 @@
 """Prompts: messages made of parts, and the prompt files that place them.
 
-A prompt file is text with the placeholders `{textualizing_videos}`, `{video}`, `{times}` and `{question}`, and for how
+A prompt file is text with the placeholders `{textualizing_videos}`, `{video}` and `{question}`; of what stands for
+`{video}`, `{frame_count}`, `{times}` of its frames and `{spans}`, the stretches of time that it tells of; and for how
 often the video was looked at, `{caption_step}` and `{dense_step}`. Its first lines that begin with `#` are notes to
 people. The line that holds `{question}` and all after it are the user's message, all before it the system's.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from itertools import groupby
+from typing import Any, Literal, Self
+
+import numpy as np
 
 from videochat.record import Array, Record
-from videochat.window import Frame
+from videochat.window import Frame, Span
 
-PLACEHOLDERS = ("textualizing_videos", "video", "times", "question", "caption_step", "dense_step")
+PLACEHOLDERS = (
+    *("textualizing_videos", "video", "question"),
+    *("frame_count", "times", "spans"),
+    *("caption_step", "dense_step"),
+)
 _PLACEHOLDER = re.compile(r"\{(" + "|".join(PLACEHOLDERS) + r")\}")
 
 
@@ -48,11 +56,39 @@ class Frames:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tokens:
-    """Embeddings (n, width) in the space of one LLM."""
+    """Embeddings (n, width) in the space of one LLM, of one video."""
 
     tokens: Array
     space: str
     times: tuple[float, ...] = ()  # of the frames behind them, seconds
+    slots: int = 1  # equal parts that the rows fall into, in order of time: a frame each, or what was made of several
+    layout: Mapping[str, Any] = field(default_factory=dict)  # of a slot; what it holds is between model and backend
+    records: tuple[Record, ...] = ()  # that they came from
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The stretches of time that they tell of, seconds."""
+        return tuple(Span(record.start, record.end) for record in self.records)
+
+    @classmethod
+    def join(cls, records: Iterable[Record]) -> "Iterator[Tokens]":
+        """Yield the embeddings of one video's records, joined where neighbours are of one space and layout."""
+        for (space, layout, _, _), group in groupby(records, key=_shape):
+            found = tuple(group)
+            tokens = np.concatenate([np.asarray(record.tokens) for record in found])
+            times = tuple(t for record in found for t in record.times)
+            yield cls(tokens, space, times, sum(map(_slots, found)), layout, found)
+
+
+def _slots(record: Record) -> int:
+    return int(record.meta.get("slots", 1))
+
+
+def _shape(record: Record) -> tuple[str, Mapping[str, Any], int, int]:
+    """Return what embeddings must have in common to stand as one: space, layout, rows of a slot, width."""
+    assert record.tokens is not None
+    rows, width = record.tokens.shape
+    return record.space, record.meta.get("layout", {}), rows // _slots(record), width
 
 
 Part = Text | Frames | Tokens
@@ -126,7 +162,7 @@ class Template:
         """The placeholders that it holds."""
         return frozenset(_PLACEHOLDER.findall(self.text))
 
-    def fill(self, values: Mapping[str, Part]) -> tuple[Message, ...]:
+    def fill(self, values: Mapping[str, Part | Sequence[Part]]) -> tuple[Message, ...]:
         """Put parts in the places of the placeholders, in one pass: values are never scanned again.
 
         Raises:
@@ -138,7 +174,9 @@ class Template:
         return tuple(Message(role, _parts(half, values.__getitem__)) for role, half in halves if half)
 
 
-def _parts(text: str, value: Callable[[str], Part]) -> tuple[Part, ...]:
-    pieces = _PLACEHOLDER.split(text)  # words, name, words, name, ..., words
-    parts = (value(piece) if i % 2 else Text(piece) for i, piece in enumerate(pieces) if piece)
-    return tuple(parts)
+def _parts(text: str, value: Callable[[str], Part | Sequence[Part]]) -> tuple[Part, ...]:
+    parts: list[Part] = []
+    for i, piece in enumerate(_PLACEHOLDER.split(text)):  # words, name, words, name, ..., words
+        found = value(piece) if i % 2 else Text(piece)
+        parts += [found] if isinstance(found, Part) else found
+    return tuple(part for part in parts if part != Text(""))

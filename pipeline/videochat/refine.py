@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from videochat.cache import digest, identity, root
 from videochat.component import Refiner
 from videochat.context import Cost, Fault, Stage
 from videochat.errors import VideoChatError
@@ -20,13 +19,13 @@ from videochat.spool import RecordFile
 from videochat.window import Span
 
 
-def merge(plan: Plan, at: float | None = None) -> Iterator[Record]:
-    """Yield what all perceivers found in the stretch that is asked for; with `at`, only what had ended by then.
+def merge(plan: Plan) -> Iterator[Record]:
+    """Yield what all perceivers found in the stretch that is asked for; of a moment, only what had ended by then.
 
     They come perceiver by perceiver, window by window, and `RecordFile.write` puts them in time order: a record may
     reach back into its window's lead, so it may begin before the last one of the window before.
     """
-    begin = plan.span.start
+    begin, at = plan.span.start, plan.at
     for task in plan.tasks:
         for record in task.store.read(task.spans, task.name):
             if (record.start < begin and record.end <= begin) or (at is not None and record.end > at + 1e-9):
@@ -34,7 +33,7 @@ def merge(plan: Plan, at: float | None = None) -> Iterator[Record]:
             yield record if record.start >= begin else replace(record, start=begin)
 
 
-def refine(plan: Plan, at: float | None, faults: list[Fault], ledger: list[Cost]) -> list[Stage]:
+def refine(plan: Plan, faults: list[Fault], ledger: list[Cost]) -> list[Stage]:
     """Return what was found and, for each refiner that worked, the records after it; the last are the context's.
 
     What the cache has is taken from there.
@@ -44,16 +43,14 @@ def refine(plan: Plan, at: float | None, faults: list[Fault], ledger: list[Cost]
     Raises:
         UnavailableError: if a refiner's model cannot be had.
     """
-    folder = root() / plan.video.hash[:32]
-    parts = [(task.name, task.store.folder.name, task.spans, task.missing) for task in plan.tasks]
-    key = digest({"parts": parts, "at": at})
-    file = folder / key / "records.jsonl"
-    stages = [Stage("", RecordFile(file) if file.exists() else RecordFile.write(file, merge(plan, at)))]
+    key = plan.perceived
+    file = plan.folder / key / "records.jsonl"
+    stages = [Stage("", RecordFile(file) if file.exists() else RecordFile.write(file, merge(plan)))]
     for name, refiner in plan.stack.refiners.items():
         cost = Cost(name)
         ledger.append(cost)
-        next_key = digest([key, name, identity(refiner, plan.stack.pool)])
-        file = folder / next_key / "records.jsonl"
+        next_key = plan.refined(key, name)
+        file = plan.folder / next_key / "records.jsonl"
         if file.exists():
             key, cost.cached = next_key, 1
             stages.append(Stage(name, RecordFile(file)))
@@ -61,6 +58,7 @@ def refine(plan: Plan, at: float | None, faults: list[Fault], ledger: list[Cost]
         began = time.perf_counter()
         try:
             refiner.load(plan.stack.pool)
+            refiner.at = plan.at
             refined = _through(refiner, name, stages[-1].records, plan.span)
             stages.append(Stage(name, RecordFile.write(file, refined)))
             key = next_key

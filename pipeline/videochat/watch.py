@@ -5,9 +5,8 @@ writes what is finished to the cache and tells the observers. Stopped at any mom
 the next one goes on from there.
 """
 
-import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
@@ -17,19 +16,18 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from videochat.cache import write_whole
 from videochat.component import checkpoints
 from videochat.context import Context, Cost, Fault
 from videochat.errors import VideoChatError, VideoError
 from videochat.extras import prepare
 from videochat.hookspecs import Event
 from videochat.perceive import Result, perceive
-from videochat.plan import Plan, Task, known_segments, make_plan, segments_file, tiled, windows_over
+from videochat.plan import Plan, Task, make_plan
 from videochat.pool import Pool
 from videochat.refine import refine
 from videochat.registry import registry
-from videochat.video import Video
-from videochat.window import Frame, Span, Want, sample_times
+from videochat.segments import find_segments, known_segments, segments_file
+from videochat.window import Span
 
 if TYPE_CHECKING:
     from videochat.stack import Stack
@@ -53,12 +51,12 @@ def watch(
         UnavailableError: if an extra or a model cannot be had; nothing has been decoded then.
     """
     prepare([component for _, component in stack.components() if component is not stack.llm])
-    plan = make_plan(stack, path, start, end)
+    plan = make_plan(stack, path, start, end, at)
     if plan.segments is None:
         with _locked({segments_file(stack, plan.video).parent: Event("segment", "segment")}):
             if known_segments(stack, plan.video) is None:  # another process may have been here
-                _segment(stack, plan.video)
-        plan = make_plan(stack, path, start, end)
+                find_segments(stack, plan.video)
+        plan = make_plan(stack, path, start, end, at)
     ledger = {task.name: Cost(task.name, cached=task.cached) for task in plan.tasks}
     faults: list[Fault] = []
     blind: list[Span] = []
@@ -85,7 +83,7 @@ def watch(
             faults += [replace(fault, source=task.name) for fault in faults if fault.source == twin.name]
     faults.extend(_blind_stretches(blind))
     costs = list(ledger.values())
-    stages = refine(plan, at, faults, costs)
+    stages = refine(plan, faults, costs)
     if not stays:
         stack.pool.trim(checkpoints([stack.llm]))
     segments = plan.segments or ()
@@ -151,27 +149,6 @@ def _blind_stretches(spans: Sequence[Span]) -> Iterator[Fault]:
             yield Fault("read", start, end, "nothing could be decoded there: the file ends early or is damaged")
         if span is not None:
             start, end = span
-
-
-def _segment(stack: "Stack", video: Video) -> None:
-    """Let the segmenter see the video, and keep what it found."""
-    sampling = stack.segmenter.sampling()
-    assert sampling is not None, "a segmenter that needs no frames needs no pass"
-    parts = windows_over(60.0, Span(0.0, video.duration), ())  # so that the times of a film are never all held
-    times = (time for part in parts for time in sample_times(part, sampling))
-    frames = _counted(stack.reader.frames(video, (Want(time, sampling.side) for time in times)), video.duration)
-    spans = tiled(stack, video, stack.segmenter.segments(video, frames))
-    write_whole(segments_file(stack, video), json.dumps(spans))
-
-
-def _counted(frames: Iterable[Frame], duration: float) -> Iterator[Frame]:
-    """Pass frames on, and tell the observers each second of video that went by."""
-    told = -1
-    for frame in frames:
-        if int(frame.time) > told:
-            told = int(frame.time)
-            registry().observe(Event("segment", "seconds", told, int(duration), detail="looking for segments"))
-        yield frame
 
 
 @contextmanager

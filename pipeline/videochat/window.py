@@ -1,7 +1,7 @@
 """Time, and what of it a perceiver gets to see: spans, sampling, frames, audio chunks and windows."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -137,3 +137,20 @@ def sample_times(span: Span, sampling: Sampling) -> Sequence[float]:
     if not times or times[-1] < span.start - 1e-9:
         times.append((span.start + span.end) / 2)
     return times
+
+
+def windows_over(over: Over, span: Span, segments: Sequence[Span]) -> Iterator[Span]:
+    """Yield the windows of a stretch: the video's, each segment's, or those of a grid from 0; edges clipped."""
+    if over == "video":
+        yield span
+        return
+    if isinstance(over, str):
+        cells: Iterator[Span] = iter(segments)
+    else:
+        step = float(over)
+        grid = range(math.floor(span.start / step), math.ceil(span.end / step))
+        cells = (Span(i * step, (i + 1) * step) for i in grid)
+    for cell in cells:
+        clipped = Span(max(cell.start, span.start), min(cell.end, span.end))
+        if clipped.end - clipped.start > 1e-6:
+            yield clipped

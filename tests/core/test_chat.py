@@ -349,4 +349,4 @@ def test_text_that_the_prompt_does_not_place_takes_no_room(prompts: Path) -> Non
     stack = stack_of(prompts, llm, "embed")
     answer = read(stack.chat(context_of(stack, [*embeddings(), *RECORDS])), "What?")
     assert answer.left_out == ""
-    assert answer.citations == ()
+    assert [(cited.start, cited.record) for cited in answer.citations] == [(2.0, embeddings()[2].id)]  # what was shown

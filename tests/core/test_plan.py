@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from components import Passing, Weighty
+from media import make
 from videochat import (
     Chunk,
     Frame,
@@ -26,7 +28,8 @@ from videochat import (
     Window,
 )
 from videochat.cache import write_whole
-from videochat.plan import Plan, segments_file
+from videochat.plan import Plan
+from videochat.segments import segments_file
 from videochat.spec import Spec
 
 
@@ -72,6 +75,16 @@ class Asks(Perceiver):
 
     def perceive(self, windows: Sequence[Window]) -> Iterator[Sequence[Record]]:
         raise AssertionError("a plan perceives nothing")
+
+
+class Heavy(Passing):
+    """A refiner with a model."""
+
+    def __init__(self, options: Any = None) -> None:
+        super().__init__(None, options)
+
+    def weights(self) -> Sequence[Weights]:
+        return [Weights("t5@1", 7)]
 
 
 class Halves(Segmenter):
@@ -261,3 +274,31 @@ def test_a_plan_is_json(tmp_path: Path) -> None:
     (perceive,) = out["perceive"]
     assert (perceive["name"], perceive["windows"], perceive["cached"]) == ("p0", 1, 0)
     assert perceive["sampling"]["frames"] == 2
+
+
+def test_a_plan_says_whose_models_a_watch_would_load(tmp_path: Path) -> None:
+    model = Weights("blip/base@1", 5)
+    plan = plan_of(tmp_path, Asks(Sampling(fps=1), [model]), Asks(Sampling(fps=2), [model]), Sampling(fps=1))
+    assert plan.loads == plan.to_json()["loads"] == ["perceive.p0", "perceive.p1"]
+    plan.tasks[0].store.append([(span, []) for span in plan.tasks[0].spans])
+    assert plan.loads == ["perceive.p1"]
+    plan.tasks[1].store.append([(span, []) for span in plan.tasks[1].spans[:-1]])
+    assert plan.loads == ["perceive.p1"]
+    plan.tasks[1].store.append([(plan.tasks[1].spans[-1], [])])
+    assert plan.loads == [], "a cached watch loads nothing"
+
+
+def test_before_the_segments_are_known_every_model_would_be_loaded(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, Asks(Sampling(fps=1), [Weights("blip/base@1")]), segment=Halves())
+    assert (plan.segments, plan.loads) == (None, ["perceive.p0"])
+
+
+def test_refiners_are_loaded_where_what_they_made_is_not_kept(tmp_path: Path) -> None:
+    perceive, refine = {"a": Weighty(5, fps=1)}, {"first": Heavy(), "second": Heavy()}
+    clip = make(tmp_path / "clip.mp4", frames=50, size=(64, 48)).path
+    made = Stack(perceive=perceive, refine=refine)
+    assert made.plan(clip).loads == ["perceive.a", "refine.first", "refine.second"]
+    made.watch(clip)
+    assert made.plan(clip).loads == []
+    changed = Stack(perceive=perceive, refine={"first": Heavy(), "second": Heavy(Passing.Options(word="other"))})
+    assert changed.plan(clip).loads == ["refine.second"]

@@ -228,9 +228,9 @@ def test_a_long_film_takes_no_memory(tmp_path: Path) -> None:
     for span in task.spans:
         task.store.append([(span, [Record("look", span.start + i, span.end, f"line {i}") for i in range(a_window)])])
     assert task.missing == []
-    small = peak(lambda: [sum(1 for _ in stage.records) for stage in refine(plan, None, [], [])])
-    whole = peak(lambda: [list(stage.records) for stage in refine(plan, None, [], [])[-1:]])
-    assert len(refine(plan, None, [], [])[-1].records) == count
+    small = peak(lambda: [sum(1 for _ in stage.records) for stage in refine(plan, [], [])])
+    whole = peak(lambda: [list(stage.records) for stage in refine(plan, [], [])[-1:]])
+    assert len(refine(plan, [], [])[-1].records) == count
     assert whole > 4 * 2**20
     assert small < whole / 4
 

@@ -9,8 +9,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from videochat import Frame, Sampling, Span, Video, Window
-from videochat.plan import scaled, windows_over
-from videochat.window import sample_times
+from videochat.plan import scaled
+from videochat.window import sample_times, windows_over
 
 SLACK = 1e-6
 RATES = st.sampled_from([0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 8.0, 10.0, 23.976, 24.0, 29.97, 30.0])

@@ -12,8 +12,7 @@ from pydantic import ValidationError
 from speech import RATE, Samples, noise, silence, speech, window
 
 from videochat import Record, Span
-from videochat.plan import windows_over
-from videochat.window import Over
+from videochat.window import Over, windows_over
 from videochat_plugins.perceive.speech import Recogniser, Said, Word
 from videochat_plugins.perceive.speech_stretches import LEAD, parting, stretches
 

@@ -49,6 +49,9 @@ def _show(found: "Plan") -> None:
     show(f"refine  {refiners or 'nothing'}")
     show(f"format  {identity(stack.formatter)['use']}, prompt {stack.prompt_name}")
     show(f"llm     {identity(stack.llm)['use']}")
+    if any(component.weights() for _, component in stack.components()):
+        answers = ["llm to answer"] if stack.llm.weights() else []
+        show(f"models  {', '.join([*found.loads, *answers]) or 'none to load: all is in the cache'}")
     lacking = found.lacking
     hopeless = {line.partition(": ")[0] for line in lacking}  # that cannot be downloaded either
     absent = [(place, weights) for place, weights in found.weights if not weights.here and place not in hopeless]

@@ -34,13 +34,13 @@ from videochat_plugins.llm.transformers_load import (
     load_causal_lm,
     load_fast_tokenizer,
     need,
-    space_of,
     window_of,
 )
 from videochat_plugins.llm.transformers_prompt import Writer, check_embeddings, length
 from videochat_plugins.models.batches import out_of_memory
 from videochat_plugins.models.checkpoint import Checkpoint
 from videochat_plugins.models.pretrained import DEVICE, Precision, Pretrained, check_device
+from videochat_plugins.models.space import space_of
 
 
 class Transformers(Pretrained, LLM):

@@ -7,7 +7,6 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from videochat import StackError, UnavailableError
-from videochat.cache import digest, file_hash
 from videochat_plugins.models.checkpoint import Checkpoint
 from videochat_plugins.models.pretrained import load_model
 from videochat_plugins.models.tokenizer import load_tokenizer
@@ -103,17 +102,6 @@ def window_of(checkpoint: Checkpoint) -> int:
     if not found:
         raise StackError(f"the checkpoint {checkpoint.name} does not say how much it reads: set llm.window")
     return int(found[0])
-
-
-def space_of(checkpoint: Checkpoint) -> str:
-    """Return the id of the space that a model's embeddings live in: the digest of its weight files, and of no others.
-
-    So neither the folder's name, nor its chat template, nor how its makers sample from it are part of it. A model of a
-    hub that is not here yet goes by its name, as written.
-    """
-    folder = checkpoint.path
-    weights = sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin")) if folder else ()
-    return f"weights@{digest([file_hash(file) for file in weights])[:12]}" if weights else checkpoint.name
 
 
 def _bitsandbytes(quantisation: Quantisation, precision: str) -> Any:
