@@ -1,0 +1,1 @@
+"""Commands that make or measure models: they come in through `register_commands`."""
