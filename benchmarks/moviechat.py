@@ -1,0 +1,151 @@
+"""What MovieChat's memory costs: a merge against the plain loop, and a film of 10,000 frames against one of 1,000.
+
+`python -m benchmarks.moviechat VIDEO` watches, and prints the peak of its memory and the size of its cache, in bytes.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks import media
+from benchmarks.figure import Figure, seconds
+from benchmarks.memory import peak
+from benchmarks.null import empty_cache
+from videochat import LLM, Perceiver, Record, Reply, Sampling, Stack, Text, Tokens, Window
+from videochat.prompt import Generation, Message, Part
+from videochat_plugins.refine.memory import consolidate
+
+Frames = npt.NDArray[np.float32]
+ROWS, WIDTH = 32, 768  # of a frame, as MovieChat's Q-Former gives it
+SHORT, WINDOW, LEFT = 18, 8, 2  # frames of the short-term memory, of a window, and slots left of either
+MERGE_LIMIT, PEAK_LIMIT = 1 / 20, 1.05
+LONG, SHORT_FILM = 10_000, 1_000  # frames
+SLOTS = 128  # four frames to a slot fill it in half of the shorter film
+
+
+def figures() -> Iterator[Figure]:
+    """Merge in turns, ours and plainly; then watch both films, each in a process of its own."""
+    random = np.random.default_rng(0)
+    for count, limit in ((SHORT, MERGE_LIMIT), (WINDOW, None)):
+        frames = random.standard_normal((count, ROWS, WIDTH), np.float32)
+        np.testing.assert_allclose(consolidate(frames, LEFT, "dot", "plain"), plain(frames), rtol=1e-4, atol=1e-5)
+        pairs = [
+            (
+                seconds(lambda f=frames: repeat(lambda: consolidate(f, LEFT))),
+                seconds(lambda f=frames: repeat(lambda: plain(f))),
+            )
+            for _ in range(15)
+        ]
+        yield Figure.of(f"moviechat, {count} frames to {LEFT}", "ours", "plain loop", pairs, limit)
+    runs = [(child(LONG), child(SHORT_FILM)) for _ in range(3)]
+    peaks = [(long[0] / 2**20, short[0] / 2**20) for long, short in runs]
+    yield Figure.of("moviechat, peak memory", f"{LONG} frames", f"{SHORT_FILM} frames", peaks, PEAK_LIMIT, unit="MB")
+    grown = [[(long[i] - short[i]) / (LONG - SHORT_FILM) / 1024 for i in (0, 1)] for long, short in runs]
+    claim = 21.3  # KB a frame, in the paper's abstract
+    for i, (name, what) in enumerate((("memory", "once it is full"), ("disk", "with what is cached"))):
+        pairs = [(run[i], claim) for run in grown]
+        yield Figure.of(f"moviechat, {name} a frame", what, "the paper's claim", pairs, None, unit="KB")
+
+
+def repeat(run: Any, times: int = 20) -> None:
+    """Run so often that a clock can tell."""
+    for _ in range(times):
+        run()
+
+
+def plain(frames: Frames) -> list[Any]:
+    """Merge as the original does: all tokens of each two neighbours multiplied, all of it anew after each merge."""
+    slots = list(frames)
+    while len(slots) > LEFT:
+        scores = [(a @ b.T).mean() for a, b in pairwise(slots)]
+        i = int(np.argmax(scores))
+        slots[i : i + 2] = [(slots[i] + slots[i + 1]) / 2]
+    return slots
+
+
+class Projected(Perceiver):
+    """Make tokens of a frame's pixels by a fixed projection."""
+
+    batch = 8
+    space = "benchmark"
+    _projection: Frames | None = None
+
+    @property
+    def emits(self) -> Sequence[str]:
+        """Return the one kind."""
+        return ("embedding",)
+
+    def sampling(self) -> Sampling:
+        """Ask for one frame of each window."""
+        return Sampling(frames=1, side=32, over=self.options.over)
+
+    def perceive(self, windows: Sequence[Window]) -> Iterable[Sequence[Record]]:
+        """Return one frame's tokens for each window."""
+        return [[Record("embedding", w.start, w.end, tokens=self._tokens(w), space=self.space)] for w in windows]
+
+    def _tokens(self, window: Window) -> npt.NDArray[np.float16]:
+        pixels = window.images[0, :ROWS].reshape(-1, 3 * window.images.shape[2]).astype(np.float32) / 255
+        if self._projection is None:
+            self._projection = np.random.default_rng(0).standard_normal((pixels.shape[1], WIDTH), np.float32)
+        return (pixels @ self._projection).astype(np.float16)  # (32, 3 W) @ (3 W, 768)
+
+
+class Silent(LLM):
+    """Take the tokens, and never be asked."""
+
+    accepts = (Text, Tokens)
+    space = Projected.space
+    window = 1_000_000
+
+    def count(self, part: Part) -> int:
+        """Count rows."""
+        return len(np.asarray(part.tokens)) if isinstance(part, Tokens) else 0
+
+    def answer(self, messages: Sequence[Message], generation: Generation) -> Reply:
+        """Say nothing."""
+        return Reply(iter(()))
+
+
+def stack() -> Stack:
+    """Return one perceiver that sees every frame, and the memory."""
+    return Stack(
+        segment={"use": "fixed", "seconds": 1.0},
+        perceive={"eye": Projected(Projected.Options(over=1 / 5))},
+        refine={"memory": {"use": "moviechat", "long": SLOTS}},
+        prompt="embed",
+        llm=Silent(),
+        device="cpu",
+    )
+
+
+def film(frames: int) -> Path:
+    """Return a film of so many small frames, 5 a second."""
+    path = media.FOLDER / f"film-{frames}.mp4"
+    if not path.exists():
+        source = ["-f", "lavfi", "-i", f"testsrc2=size=48x32:rate=5:duration={frames / 5}"]
+        media.write(path, [*source, "-c:v", "libx264", "-preset", "veryfast", "-g", "50", "-pix_fmt", "yuv420p"])
+    return path
+
+
+def child(frames: int) -> tuple[int, int]:
+    """Return the peak of a fresh process that watches a film, and the size of what it cached, in bytes."""
+    command = [sys.executable, "-m", "benchmarks.moviechat", str(film(frames))]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    size, disk = map(int, done.stdout.split())
+    return size, disk
+
+
+if __name__ == "__main__":
+    with empty_cache() as cache:
+        context = stack().watch(sys.argv[1])
+        weights = [record.meta["weight"] for record in context.records]
+        assert not context.faults, context.faults
+        assert len(weights) == SLOTS, "the memory must be full"
+        print(peak(), sum(file.stat().st_size for file in cache.rglob("*") if file.is_file()))
+        print(len(weights), sum(weights), file=sys.stderr)
