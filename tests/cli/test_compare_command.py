@@ -1,10 +1,12 @@
 """`videochat compare`."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from command_line import CHEAP, complaint, run
+from media import make
 
 
 @pytest.fixture
@@ -13,14 +15,40 @@ def other(tmp_path: Path) -> Path:
     return tmp_path / "other.yaml"
 
 
+@pytest.fixture
+def bad(tmp_path: Path) -> Path:
+    (tmp_path / "bad.yaml").write_text(CHEAP.replace("{use: talker}", "{use: talker, breaks: no more}"))
+    return tmp_path / "bad.yaml"
+
+
 def test_side_by_side(clip: Path, cheap: Path, other: Path) -> None:
     done = run("compare", clip, "What?", "-c", cheap, "-c", other)
     assert (done.code, done.err) == (0, "")
-    head, *rows = done.out.splitlines()
-    assert head.split()[:4] == ["stack", "answer", "rests", "on"]
+    question, head, *rows, gap, costs, one, two = done.out.splitlines()
+    assert (question, gap) == ("What?", "")
+    assert head.split() == ["stack", "answer", "rests", "on", "first", "s", "all", "s", "tokens"]
     assert [row.split()[0] for row in rows] == ["cheap", "other"]
     assert "It is red." in rows[0]
     assert "[bold]No." in rows[1]
+    assert costs.split() == ["stack", "watch", "s", "watch", "MB", "answer", "MB", "visual", "lines", "faults"]
+    assert [line.split()[0] for line in (one, two)] == ["cheap", "other"]
+    assert one.split()[-3:] == ["0", "2", "0"]
+
+
+def test_questions_are_groups(clip: Path, cheap: Path, other: Path) -> None:
+    done = run("compare", clip, "What?", "When?", "-c", cheap, "-c", other)
+    assert [group.split("\n")[0] for group in done.out.split("\n\n")[:2]] == ["What?", "When?"]
+    assert [group.count("It is red.") for group in done.out.split("\n\n")] == [1, 1, 0]
+
+
+def test_long_answers_wrap_and_many_stretches_are_counted(tmp_path: Path) -> None:
+    long = make(tmp_path / "long.mp4", frames=16, fps=2, size=(32, 32)).path
+    said = " ".join(f"00:0{i}-00:0{i + 1}" for i in range(6)) + " word" * 40
+    (tmp_path / "long.yaml").write_text(CHEAP.replace("{use: talker}", f"{{use: talker, says: ['{said}']}}"))
+    done = run("compare", long, "What?", "-c", tmp_path / "long.yaml", "-c", tmp_path / "long.yaml")
+    assert max(map(len, done.out.splitlines())) <= 120
+    assert done.out.count("word") == 80
+    assert done.out.count("and 2 more") == 2
 
 
 def test_json(clip: Path, cheap: Path, other: Path) -> None:
@@ -32,7 +60,58 @@ def test_json(clip: Path, cheap: Path, other: Path) -> None:
         ("other", "[bold]No."),
     ]
     for row in found["answers"]:
-        assert {"stack", "answer", "seconds", "tokens", "citations", "lines", "faults"} <= set(row)
+        assert {"stack", "answer", "error", "seconds", "tokens", "citations", "lines", "faults"} <= set(row)
+
+
+def test_json_of_several_questions(clip: Path, cheap: Path, other: Path, tmp_path: Path) -> None:
+    found = run("compare", clip, "What?", "When?", "-c", cheap, "-c", other, "--json").json
+    assert set(found) == {"video", "questions"}
+    assert found["video"]["path"] == str(clip)
+    assert [group["question"] for group in found["questions"]] == ["What?", "When?"]
+    assert [[row["stack"] for row in group["answers"]] for group in found["questions"]] == [["cheap", "other"]] * 2
+    (tmp_path / "one.txt").write_text("What?\n")  # a file of one has the shape of a file
+    again = run("compare", clip, "--questions", tmp_path / "one.txt", "-c", cheap, "-c", other, "--json").json
+    assert [group["question"] for group in again["questions"]] == ["What?"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("q.txt", "\ufeff# asked of all\n\n  What?  \n   # and\nWhen is #2?\r\n"),
+        ("q.json", '["What?",\n "When is #2?"]'),
+        ("q.JSON", '\n[ "What?" , "When is \\u00232?" ]\n'),
+    ],
+)
+def test_questions_from_a_file(clip: Path, cheap: Path, other: Path, tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8", newline="")
+    done = run("compare", clip, "First?", "--questions", tmp_path / name, "-c", cheap, "-c", other, "--json")
+    assert [group["question"] for group in done.json["questions"]] == ["First?", "What?", "When is #2?"]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("q.txt", b"# nothing\n\n", ":1: holds no question"),
+        ("q.txt", b"What?\nWhat \xff?\n", ":2: is not text in UTF-8"),
+        ("q.json", b'["What?",\n', ":2: not JSON"),
+        ("q.json", b'{"a": "What?"}', ":1: must be a list of questions"),
+        ("q.json", b'[\n"What?",\n\n3]', ":4: a question must be text, not 3"),
+        ("q.json", b'["What?",\n " "]', ':2: a question must be text, not " "'),
+        ("q.json", b"[]", ":1: holds no question"),
+        ("q.json", b"[" * 100_000, ":1: nested too deeply"),
+        ("none.txt", None, "none.txt: cannot be read: No such file"),
+    ],
+)
+def test_a_bad_file(clip: Path, cheap: Path, tmp_path: Path, name: str, data: bytes | None, words: str) -> None:
+    if data is not None:
+        (tmp_path / name).write_bytes(data)
+    message = complaint(run("compare", clip, "--questions", tmp_path / name, "-c", cheap, "-c", cheap), 2)
+    assert f"{tmp_path / name}" in message
+    assert words in message
+
+
+def test_no_question(clip: Path, cheap: Path) -> None:
+    assert "--questions FILE" in complaint(run("compare", clip, "-c", cheap, "-c", cheap), 2)
 
 
 def test_one_stack_is_not_enough(clip: Path, cheap: Path) -> None:
@@ -48,14 +127,47 @@ def test_all_stacks_are_checked_first(tmp_path: Path, cheap: Path) -> None:
 
 def test_faults(clip: Path, cheap: Path, other: Path) -> None:
     broken = ("--set", "perceive.bad={use: failing, after: 1}")
-    done = run("compare", clip, "What?", "-c", cheap, "-c", other, *broken, "--json")
+    done = run("compare", clip, "What?", "When?", "-c", cheap, "-c", other, *broken, "--json")
     assert done.code == 5
-    assert [len(row["faults"]) for row in done.json["answers"]] == [1, 1]
+    assert [len(row["faults"]) for row in done.json["questions"][0]["answers"]] == [1, 1]
+    assert done.err.count("warning: cheap: bad at 00:01-00:02") == 1  # not once a question
 
 
-def test_a_model_that_fails(clip: Path, cheap: Path, tmp_path: Path) -> None:
-    bad = tmp_path / "bad.yaml"
-    bad.write_text(CHEAP.replace("{use: talker}", "{use: talker, breaks: no more}"))
-    done = run("compare", clip, "What?", "-c", cheap, "-c", bad)
-    assert "It is red." in done.out  # what the first stack answered is shown all the same
-    assert "no more" in complaint(done._replace(out=""), 4)
+def test_a_model_that_fails(clip: Path, cheap: Path, bad: Path) -> None:
+    done = run("compare", clip, "What?", "When?", "-c", bad, "-c", cheap)
+    rows = [line for line in done.out.splitlines() if line.startswith("cheap")]
+    assert all("It is red." in row for row in rows[:2])  # what the others answered is shown all the same
+    assert done.out.count("error: the language model failed") == 2
+    assert "error: bad: the language model failed: RuntimeError: no more" in complaint(done._replace(out=""), 4)
+    found = run("compare", clip, "What?", "-c", bad, "-c", cheap, "--json")
+    assert found.code == 4
+    errors = [row["error"] for row in found.json["answers"]]
+    assert "no more" in errors[0]
+    assert errors[1] is None
+
+
+def test_the_worst_decides(clip: Path, cheap: Path, bad: Path) -> None:
+    broken = ("--set", "perceive.bad={use: failing, after: 1}")
+    done = run("compare", clip, "What?", "-c", bad, "-c", cheap, *broken)
+    assert done.code == 4
+    assert "warning: cheap: bad at 00:01-00:02" in done.err
+
+
+def test_html(clip: Path, cheap: Path, other: Path, tmp_path: Path) -> None:
+    file = tmp_path / "out.html"
+    done = run("compare", clip, "What?", "When?", "-c", cheap, "-c", other, "--html", file)
+    assert (done.code, done.err) == (0, f"written to {file}\n")
+    text = file.read_text(encoding="utf-8")
+    for words in ("What?", "When?", "cheap", "other", "It is red.", "[bold]No.", "data:image/jpeg;base64,"):
+        assert words in text
+    assert run("compare", clip, "What?", "-c", cheap, "-c", other, "--html", file, "--json").json["question"] == "What?"
+    nowhere = tmp_path / "none" / "out.html"
+    assert "there is no folder" in complaint(
+        run("compare", clip, "What?", "-c", cheap, "-c", other, "--html", nowhere), 2
+    )
+
+
+def test_html_that_cannot_be_written_loses_no_answer(clip: Path, cheap: Path, other: Path, tmp_path: Path) -> None:
+    done = run("compare", clip, "What?", "-c", cheap, "-c", other, "--html", tmp_path, "--json")
+    assert json.loads(done.out)["answers"][0]["answer"] == "It is red."
+    assert "cannot write to" in complaint(done._replace(out=""), 2)

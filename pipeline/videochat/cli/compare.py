@@ -1,20 +1,38 @@
 """`videochat compare`."""
 
 import json
-from typing import Annotated, Any
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from videochat.cli.display import progress, say, show, table
 from videochat.cli.options import Device, Hosts, Json, Media, Model, Quiet, Settings, open_stack
+from videochat.cli.questions import read_questions
 from videochat.clock import HOUR, span_stamp
+from videochat.errors import StackError
+
+if TYPE_CHECKING:
+    from videochat.compare import Row
+    from videochat.stack import Stack
+
+_SHOWN = 4  # stretches in a cell of the table; --json and --html have more
 
 
 def compare(
     video: Media,
-    question: Annotated[str, typer.Argument(metavar="QUESTION", help="In quotes.")],
+    questions: Annotated[list[str] | None, typer.Argument(metavar="QUESTION...", help="Each in quotes.")] = None,
     config: Annotated[
         list[str] | None, typer.Option("--config", "-c", metavar="STACK", help="A stack; give two or more.")
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--questions", metavar="FILE", help="More questions: one a line, or a .json list of texts."),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with pictures of what answers cite.")
     ] = None,
     settings: Settings = None,
     llm: Model = None,
@@ -23,48 +41,106 @@ def compare(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Ask several stacks the same question, side by side."""
+    """Ask several stacks the same questions, side by side.
+
+    With --json, one question gives {"question", "answers": [...]}; several, or a file of them, give {"video",
+    "questions": [{"question", "answers": [...]}, ...]}. Answers come in the order of the stacks.
+    """
     from videochat.compare import compare
 
     if not config or len(config) < 2:
         raise typer.BadParameter("give at least two stacks: -c offline -c other.yaml", param_hint="-c")
+    asked = [*(questions or ()), *(read_questions(file) if file else ())]
+    if not asked:
+        raise typer.BadParameter('give a question in quotes, "What moves?", or a file of them: --questions FILE')
+    if html is not None and not html.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {html.parent}", param_hint="--html")
     stacks = [open_stack(name, settings, llm, device, hosts) for name in config]
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     try:
         with progress(quiet):
-            for row in compare(video, question, stacks):
+            for row in compare(video, asked, stacks):
                 rows.append(row)
-    finally:  # what the first stacks answered is worth seeing, whatever the next one ran into
-        if rows:
-            _show(question, rows, as_json)
+    finally:  # what was answered is worth seeing, whatever came next
+        rows.sort(key=lambda row: row.place)
+        if rows and as_json:
+            found = [{"question": asked[i], "answers": [row.to_json() for row in group]} for i, group in _groups(rows)]
+            one = file is None and len(asked) == 1
+            facts = found[0] if one else {"video": stacks[0].plan(video).video.to_json(), "questions": found}
+            show(json.dumps(facts, ensure_ascii=False))
+        elif rows:
+            _show(rows)
+        if rows and html is not None:
+            _write_page(html, video, asked, stacks, rows)
+    _finish(rows)
+
+
+def _groups(rows: "Sequence[Row]") -> "Iterator[tuple[int, Iterator[Row]]]":
+    """Yield the number of each question with its rows."""
+    return groupby(rows, key=lambda row: row.place[0])
+
+
+def _show(rows: "Sequence[Row]") -> None:
+    """Print a table of answers for each question, then one of what each stack took to watch."""
+    columns = ("stack", "answer", "rests on", "first s", "all s", "tokens")
+    for _, group in _groups(rows):
+        answers = list(group)
+        show(answers[0].question)
+        table(columns, [_cells(row) for row in answers], right=columns[3:])
+        show()
+    by_stack: dict[int, list[Row]] = {}
     for row in rows:
-        for fault in row["faults"]:
-            when = span_stamp(fault["start"], fault["end"], hours=fault["end"] >= HOUR)
-            say(f"warning: {row['stack']}: {fault['source']} at {when}: {fault['reason']}")
-    if any(row["faults"] for row in rows):
+        by_stack.setdefault(row.place[1], []).append(row)
+    costs = ("stack", "watch s", "watch MB", "answer MB", "visual", "lines", "faults")
+    table(costs, [_cost(by_stack[number]) for number in sorted(by_stack)], right=costs[1:])
+
+
+def _cells(row: "Row") -> list[object]:
+    hours = any(cited.end >= HOUR for cited in row.citations)
+    times = list(dict.fromkeys(span_stamp(cited.start, cited.end, hours) for cited in row.citations))
+    more = [f"and {len(times) - _SHOWN} more"] if len(times) > _SHOWN else []
+    failure = [] if row.error is None else [f"error: {row.error}"]
+    said = "\n".join([*([row.answer] if row.answer else []), *failure])
+    if row.error is not None:
+        return [row.stack, said, "", "", "", ""]
+    tokens = f"{'~' if row.usage.estimated else ''}{row.usage.prompt + row.usage.answer}"
+    return [row.stack, said, "\n".join(times[:_SHOWN] + more), f"{row.first:.2f}", f"{row.seconds:.2f}", tokens]
+
+
+def _cost(rows: "Sequence[Row]") -> list[object]:
+    watched = rows[0].watched
+    memory = (watched.peak, *(row.peak for row in rows))
+    watching, *answering = (one.process if one.gpu is None else one.gpu for one in memory)
+    highest = max((size for size in answering if size is not None), default=None)
+    sizes = ("" if size is None else f"{size / 1e6:.0f}" for size in (watching, highest))
+    visual = max(row.visual for row in rows)
+    return [rows[0].stack, f"{watched.seconds:.2f}", *sizes, visual, watched.lines, len(watched.faults)]
+
+
+def _write_page(
+    html: Path, video: Path, questions: Sequence[str], stacks: "Sequence[Stack]", rows: "Sequence[Row]"
+) -> None:
+    from videochat.cache import write_whole
+    from videochat.compare_page import page
+
+    facts, reader = stacks[0].plan(video).video, stacks[0].reader
+    text = page(facts, reader, questions, [stack.name for stack in stacks], rows)
+    try:
+        write_whole(html, text)
+    except OSError as error:
+        raise StackError(f"cannot write to {html}: {error.strerror or error}") from None
+    say(f"written to {html}")
+
+
+def _finish(rows: "Sequence[Row]") -> None:
+    """Say what went wrong, each thing once, and leave with the code of the worst."""
+    faults = [(row.stack, fault) for row in rows for fault in row.watched.faults]
+    for stack, fault in dict.fromkeys(faults):
+        when = span_stamp(fault.start, fault.end, hours=fault.end >= HOUR)
+        say(f"warning: {stack}: {fault.source} at {when}: {fault.reason}")
+    for words in dict.fromkeys(f"error: {row.stack}: {row.error}" for row in rows if row.error):
+        say(words)
+    if codes := [row.error.exit_code for row in rows if row.error]:
+        raise typer.Exit(min(codes))
+    if faults:
         raise typer.Exit(5)
-
-
-def _show(question: str, rows: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        show(json.dumps({"question": question, "answers": rows}, ensure_ascii=False))
-    else:
-        columns = ("stack", "answer", "rests on", "watch s", "answer s", "tokens", "lines", "faults")
-        table(columns, [_cells(row) for row in rows], right=columns[3:])
-
-
-def _cells(row: dict[str, Any]) -> list[object]:
-    hours = any(one["end"] >= HOUR for one in row["citations"])
-    times = ", ".join(dict.fromkeys(span_stamp(one["start"], one["end"], hours) for one in row["citations"]))
-    tokens = row["tokens"]
-    about = "~" if row["estimated"] else ""
-    seconds = [f"{row[key]:.2f}" for key in ("watch_seconds", "seconds")]
-    return [
-        row["stack"],
-        row["answer"],
-        times,
-        *seconds,
-        f"{about}{sum(tokens.values())}",
-        row["lines"],
-        len(row["faults"]),
-    ]
