@@ -1,6 +1,6 @@
 """Measure everything side by side, print a table, and write benchmarks/results/bench.json.
 
-    python -m benchmarks [startup] [reader] [framework] [memory]
+    python -m benchmarks [startup] [reader] [framework] [memory] [gmhra] [moviechat] [second_question]
     python -m benchmarks models       on a GPU; only where it is named
 
 Exits with 1 if a figure is over its limit.
@@ -18,7 +18,7 @@ from rich.table import Table
 
 from benchmarks.figure import Figure, SkippedError
 
-PARTS = ("startup", "reader", "framework", "memory")
+PARTS = ("startup", "reader", "framework", "memory", "gmhra", "moviechat", "second_question")
 NAMED = (*PARTS, "models")
 RESULTS = Path(__file__).parent / "results" / "bench.json"
 

@@ -235,11 +235,12 @@ class Embedding(Echo):
     """Gives embeddings: the window's start in each of `rows` rows."""
 
     rows = 3
+    space = "tiny"  # that of speakers.Talker
     emits: Collection[str] = ("embedding",)
 
     def see(self, window: Window) -> Sequence[Record]:
         tokens = np.full((self.rows, 4), window.start, np.float32)
-        return [Record("embedding", window.start, window.end, tokens=tokens, space="test")]
+        return [Record("embedding", window.start, window.end, tokens=tokens, space=self.space)]
 
 
 class Weighty(Echo):

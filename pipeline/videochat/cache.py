@@ -48,8 +48,10 @@ def identity(component: Component, pool: Pool | None = None) -> dict[str, Any]:
     """
     cls = type(component)
     precision = "" if pool is None else component.precision(pool)
+    space = getattr(component, "space", "")  # of embeddings, whose records name it
     return {
         **({"precision": precision} if precision else {}),
+        **({"space": space} if space else {}),
         "use": registry().name_of(cls),
         "version": cls.version,
         "options": {key: value for key, value in public(component.options).items() if key not in _idle(cls)},

@@ -96,6 +96,7 @@ class Chat:
         if not contexts:
             raise StackError("a chat needs at least one watched video")
         prepare([stack.llm])
+        stack.check_reach()
         self.stack = stack
         self.contexts = tuple(contexts)
         self.history: list[tuple[str, str]] = []

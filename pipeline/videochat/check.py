@@ -124,9 +124,14 @@ class Checker:
             self.add(("prompt",), f"has no place {{video}} for the embeddings of {', '.join(embedders)}")
         if embedders and Tokens not in model.accepts:
             self.add(("llm",), f"takes no embeddings, and {', '.join(embedders)} makes them")
-        for name, perceiver in embedders.items():
-            if Tokens in model.accepts and perceiver.space != model.space:
+        for name, perceiver in embedders.items() if Tokens in model.accepts and _here(model) else ():
+            if not _here(perceiver):
+                continue  # what it makes is known, and compared, once it is
+            if perceiver.space != model.space:
                 message = f"makes embeddings for {perceiver.space!r}, but the llm's space is {model.space!r}"
+                self.add(("perceive", name), message)
+            elif perceiver.width and model.width and perceiver.width != model.width:
+                message = f"makes embeddings {perceiver.width} wide, but the llm's are {model.width} wide"
                 self.add(("perceive", name), message)
 
     def hosts(self, model: LLM, allowed: Sequence[str]) -> None:
@@ -135,6 +140,10 @@ class Checker:
         if host is not None and host not in allowed and not self.spec.own:
             message = f"would send its key to {host}, which is not the provider's own host"
             self.add(("llm",), f"{message}; if you trust it: --allow-host {host}")
+
+
+def _here(component: Component) -> bool:
+    return all(weights.here for weights in component.weights())
 
 
 def _say(fault: Mapping[str, Any], options: type[BaseModel]) -> str:

@@ -148,6 +148,7 @@ class Perceiver(Component):
     batch: int = 1  # windows that it likes to get at once
     device: str = "cpu"  # where it computes, once loaded: perceivers on one device take turns
     space: str = ""  # the id of the LLM that its embeddings are for, if it makes any
+    width: int = 0  # numbers in a row of them, where that is known
     yields: bool = False  # whether it leaves its work to subtitles, where there are some; may be set in __init__
     options: Options
 
@@ -222,6 +223,7 @@ class LLM(Component):
 
     stage = "llm"
     space: str = ""  # the id of its embedding space, if it accepts Tokens
+    width: int = 0  # numbers in a row of them, where that is known
     options: Options
 
     @property

@@ -114,6 +114,17 @@ class Stack:
             raise StackError(unknown)
         return stack
 
+    def check_reach(self) -> None:
+        """Make sure that the language model takes what is perceived; what was not here before may be here now.
+
+        Raises:
+            StackError: if it does not.
+        """
+        check = Checker(self.spec)
+        check.reach(self.perceivers, self.llm, self.template)
+        if check.problems:
+            raise StackError(check.problems)
+
     def components(self) -> Iterator[tuple[str, Component]]:
         """Yield every component with its dotted place: `perceive.caption`."""
         yield "read", self.reader

@@ -47,10 +47,12 @@ def watch(
 
     Raises:
         VideoError: if the video cannot be read.
-        StackError: if the stretch is empty, or a perceiver asks for more than a window may hold.
+        StackError: if the stretch is empty, a perceiver asks for more than a window may hold, or makes embeddings that
+            the language model cannot read.
         UnavailableError: if an extra or a model cannot be had; nothing has been decoded then.
     """
     prepare([component for _, component in stack.components() if component is not stack.llm])
+    stack.check_reach()
     plan = make_plan(stack, path, start, end, at)
     if plan.segments is None:
         with _locked({segments_file(stack, plan.video).parent: Event("segment", "segment")}):

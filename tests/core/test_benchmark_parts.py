@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from benchmarks import __main__ as command
-from benchmarks import checkpoints, media, models
+from benchmarks import checkpoints, media, models, second_question
 from benchmarks.figure import Figure
 from benchmarks.original import Original
 
@@ -45,6 +45,12 @@ def test_the_models_run_tiny_on_a_cpu() -> None:
         "watch": None, "around models": 1.10, "loops": 1 / 3, "large batch": None,
     }  # fmt: skip
     assert all(figure.value > 0 and figure.reference > 0 for figure in found.values())
+
+
+def test_a_second_question_is_asked_of_a_long_prompt() -> None:
+    (found,) = second_question.figures(width=32, layers=1, pairs=1)
+    assert (found.name, found.limit) == ("second question", 0.1)
+    assert 0 < found.value < found.reference
 
 
 def test_all_sides_do_the_same_work(folder: Path) -> None:
@@ -135,7 +141,9 @@ def test_the_models_run_only_where_they_are_named(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(command, "import_module", part)
     assert run(monkeypatch) == 0
-    assert asked == ["benchmarks.startup", "benchmarks.reader", "benchmarks.framework", "benchmarks.memory"]
+    assert asked == [f"benchmarks.{name}" for name in command.PARTS]
+    assert "models" not in command.PARTS
+    asked.clear()
     assert run(monkeypatch, "models") == 0
-    assert asked[4:] == ["benchmarks.models"]
+    assert asked == ["benchmarks.models"]
     assert run(monkeypatch, "modles") == 2

@@ -8,6 +8,7 @@ import pytest
 
 from components import Echo, Embedding
 from media import make
+from speakers import Talker
 from videochat import Record, Span, Stack
 from videochat.context import Fault, record_json
 
@@ -36,8 +37,7 @@ def test_its_json_holds_everything_that_a_program_needs(clip: Path) -> None:
 
 
 def test_tokens_are_never_inline(clip: Path) -> None:
-    stack = Stack(device="cpu")
-    stack.perceivers = {"tokens": Embedding(fps=2)}
+    stack = Stack(perceive={"tokens": Embedding(fps=2)}, prompt="embed", llm=Talker(), device="cpu")
     row = stack.watch(clip).to_json()["records"][2]
     assert row["tokens"]["shape"] == [3, 4]
     assert row["tokens"]["dtype"] == "float32"

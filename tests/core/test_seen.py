@@ -123,9 +123,7 @@ def test_windows_of_embeddings_end_at_the_moment_that_is_asked_about(
     clip: Path, at: float | None, windows: int
 ) -> None:
     eye, ear = Embedding(fps=2, over=2.0), Echo(fps=2, over=2.0)
-    made = Stack(perceive={"ear": ear})
-    made.perceivers = {"eye": eye, "ear": ear}  # no LLM of this stack takes embeddings, and a stack checks that
-    context = made.watch(clip, at=at)
+    context = Stack(perceive={"eye": eye, "ear": ear}, prompt="embed", llm=Talker()).watch(clip, at=at)
     end = min(context.video.duration, context.video.duration if at is None else at)
     spans = [(record.start, record.end) for record in context.records if record.tokens is not None]
     assert len(spans) == windows

@@ -12,6 +12,7 @@ import pytest
 
 from components import Counting, Echo, Embedding, Looking, Passing, Slow, Weighty
 from media import make
+from speakers import Talker
 from videochat import Event, Key, Pool, Record, Span, Stack, StackError, Weights, hookimpl
 from videochat.cache import root
 from videochat.plan import make_plan
@@ -190,9 +191,7 @@ def test_nothing_after_the_moment_reaches_anyone(clip: Path, at: float) -> None:
 def test_two_of_one_kind_share_the_work_and_keep_their_names(clip: Path) -> None:
     one, two, other = Embedding(fps=2), Embedding(fps=2), Echo(fps=1)
     sources: dict[str, Any] = {"one": one, "other": other, "two": two}
-    made = stack(perceive={"other": other})
-    made.perceivers = sources  # no LLM of this step takes embeddings, and a stack checks that
-    context = made.watch(clip)
+    context = stack(perceive=sources, prompt="embed", llm=Talker()).watch(clip)
     spans = one.spans + two.spans
     assert len(spans) == len(set(spans)), "each window is perceived once"
     by = {name: [r for r in context.records if r.source == name] for name in sources}

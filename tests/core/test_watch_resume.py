@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from components import LOG, Echo, Embedding, cached_lines, child, log_lines, logged_stack, make_logged_clip
+from speakers import Talker
 from videochat import Stack
 from videochat.cache import root
 
@@ -83,9 +84,8 @@ def test_a_damaged_line_costs_its_window_only(clip: Path, cache: Path) -> None:
 
 def test_embeddings_go_on_too(clip: Path) -> None:
     def stack() -> Stack:
-        made = Stack(device="cpu")
-        made.perceivers = {"tokens": Embedding(fps=2, over=0.5)}
-        return made
+        perceive = {"tokens": Embedding(fps=2, over=0.5)}
+        return Stack(perceive=perceive, prompt="embed", llm=Talker(), device="cpu")
 
     stack().watch(clip, end=1.5)
     rest = stack()

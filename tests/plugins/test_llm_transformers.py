@@ -358,7 +358,7 @@ def test_a_long_talk_in_a_small_window_goes_on(tmp_path: Path, family: str, temp
 def test_a_stack_whose_embeddings_are_for_another_model_is_refused(folder: Path) -> None:
     from components import Embedding
 
-    with pytest.raises(StackError, match=r"makes embeddings for '', but the llm's space is 'weights@"):
+    with pytest.raises(StackError, match=r"makes embeddings for 'tiny', but the llm's space is 'weights@"):
         videochat.Stack(
             perceive={"video": Embedding(frames=1)},
             prompt=str(prompt_file(folder)),

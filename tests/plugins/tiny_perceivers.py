@@ -10,6 +10,8 @@ from tiny_captioners import save_tiny_blip
 from tiny_classifiers import save_classifier, save_uniformerv2
 from tiny_detectors import save_detector
 from tiny_florence import save_tiny_florence
+from tiny_videochat import tiny_embed
+from tiny_vlms import save_video_llava
 from tiny_whisper import LOOSE, save_faster_whisper, save_whisper
 
 # Windows share forwards, and a window's frames are parted.
@@ -43,6 +45,8 @@ TINY: Mapping[str, Callable[[Path], dict[str, Any]]] = {
     "dense.detect_caption": _described_regions,
     "dense.florence2": lambda folder: {"checkpoint": str(save_tiny_florence(folder, 1)), "max_tokens": 40, **_FRAMES},
     "detect.rtdetr": lambda folder: {"checkpoint": str(save_detector("rt_detr", folder)), **_SUREST, **_FRAMES},
+    "embed.videochat": lambda folder: {"checkpoint": str(tiny_embed(folder, space="tiny")), **_FRAMES},
+    "embed.vlm": lambda folder: {"checkpoint": str(save_video_llava(folder)), **_FRAMES},
     "tag.clip": lambda folder: _tagger(folder, "clip"),
     "tag.siglip": lambda folder: _tagger(folder, "siglip"),
 }

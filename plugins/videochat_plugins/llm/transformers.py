@@ -18,6 +18,7 @@ from videochat import (
     Reply,
     Text,
     Tokens,
+    UnavailableError,
     Usage,
     Weights,
     hookimpl,
@@ -28,19 +29,21 @@ from videochat_plugins.llm.remote_failure import of_end
 from videochat_plugins.llm.transformers_form import Form, check_own
 from videochat_plugins.llm.transformers_generate import Decoder
 from videochat_plugins.llm.transformers_load import (
-    Quantisation,
     adapter_files,
     check_adapter,
     load_causal_lm,
     load_fast_tokenizer,
     need,
+    width_of,
     window_of,
 )
 from videochat_plugins.llm.transformers_prompt import Writer, check_embeddings, length
 from videochat_plugins.models.batches import out_of_memory
 from videochat_plugins.models.checkpoint import Checkpoint
 from videochat_plugins.models.pretrained import DEVICE, Precision, Pretrained, check_device
+from videochat_plugins.models.quantised import Quantisation
 from videochat_plugins.models.space import space_of
+from videochat_plugins.models.vlm.family import FAMILIES
 
 
 class Transformers(Pretrained, LLM):
@@ -88,6 +91,7 @@ class Transformers(Pretrained, LLM):
 
     released: ClassVar[Mapping[str, int]] = {"Qwen/Qwen3-1.7B": 4_080_000_000}
     needs = ("config.json", "tokenizer.json|tokenizer.model|vocab.json|spiece.model")
+    called: ClassVar[str] = "llm transformers"  # in messages
     options: Any
     _decoder: Decoder | None = None
 
@@ -111,6 +115,11 @@ class Transformers(Pretrained, LLM):
     def accepts(self) -> Collection[type[Part]]:
         """Text, and embeddings."""
         return {Text, Tokens}
+
+    @property
+    def width(self) -> int:  # type: ignore[override]
+        """Numbers in one row of its embeddings; 0 as long as that is not known."""
+        return width_of(self.checkpoint) if self.checkpoint.path else 0
 
     @property
     def window(self) -> int:
@@ -138,11 +147,12 @@ class Transformers(Pretrained, LLM):
             StackError: if it is not known how much the model reads.
         """
         super().check()
+        self._check_kind()
         if self.options.quantisation:
             need("bitsandbytes", "quantised", "llm.quantisation")
         if self.adapter:
             check_adapter(self.adapter)
-        if not self.options.template:
+        if self._form is None:
             check_own(self.checkpoint)
         _ = self.window if self.checkpoint.path else 0  # which must be known
 
@@ -166,14 +176,9 @@ class Transformers(Pretrained, LLM):
         """
         self.device = pool.place(self.options.device)
         check_device(self.device)
-        adapter, quantisation = self.adapter, self.options.quantisation
-        name = "AutoModelForCausalLM" + (f" with {adapter.weights().id}" if adapter else "")
-        precision = self.precision(pool)
-        key = Key(name, self.checkpoint.weights().id, precision, quantisation or "", self.device)
-        build = partial(load_causal_lm, self.checkpoint, precision, self.device, quantisation, adapter)
-        model = pool.get(key, build)
+        model = self._model(pool)
         if self._decoder is None or self._decoder.model is not model:
-            self._decoder = Decoder(model)
+            self._decoder = self._decoder_of(model)
 
     def close(self) -> None:
         """Let go of the model and of what it remembers of the talk."""
@@ -185,7 +190,7 @@ class Transformers(Pretrained, LLM):
             return self._writer.count(part.text)
         if isinstance(part, Tokens):
             return part.tokens.shape[0]
-        raise LLMError(f"llm transformers takes no {type(part).__name__}: use a prompt file without {{video}}")
+        raise LLMError(f"{self.called} takes no {type(part).__name__}: use a prompt file without {{video}}")
 
     def answer(self, messages: Sequence[Message], generation: Generation) -> Reply:
         """Start an answer; nothing is computed before its first piece is asked for.
@@ -199,11 +204,11 @@ class Transformers(Pretrained, LLM):
         return reply
 
     def _pieces(self, reply: Reply, messages: Sequence[Message], generation: Generation) -> Iterator[str]:
-        decoder, name = self._decoder, f"llm transformers: {self.options.model}"
+        decoder, name = self._decoder, f"{self.called}: {self.options.model}"
         if decoder is None:
-            raise LLMError("llm transformers: the model is not loaded: call load first")
+            raise LLMError(f"{self.called}: the model is not loaded: call load first")
         if any(isinstance(part, Tokens) for message in messages for part in message.parts):
-            check_embeddings(messages, self.space, decoder.width)
+            check_embeddings(messages, self.space, decoder.width, self.called)
         prompt = self._writer.write(messages)
         limit = min(generation.max_tokens, self.window - length(prompt))
         if limit <= 0:
@@ -237,10 +242,40 @@ class Transformers(Pretrained, LLM):
             failure = of_end(0, reply.finish)
             raise LLMError(f"{name}: {failure.what}; {failure.advice}")
 
+    @property
+    def _form(self) -> Form | None:
+        """How turns are written; None: as the model's own chat template has it."""
+        return Form.find(self.options.template) if self.options.template else None
+
     @cached_property
     def _writer(self) -> Writer:
-        form = Form.find(self.options.template) if self.options.template else None
-        return Writer(load_fast_tokenizer(self.checkpoint), form)
+        return Writer(load_fast_tokenizer(self.checkpoint), self._form)
+
+    def _check_kind(self) -> None:
+        """Make sure that a model that is here is one to be asked in words.
+
+        Raises:
+            UnavailableError: if it is one that sees, which this would not load.
+        """
+        checkpoint = self.checkpoint
+        kind = checkpoint.config().get("model_type") if checkpoint.path else None
+        if kind in FAMILIES:
+            raise UnavailableError(
+                f"the checkpoint {checkpoint.name} is a {kind} model, which sees: use the llm `vlm`, and `embed.vlm` "
+                "under perceive"
+            )
+
+    def _model(self, pool: Pool) -> Any:
+        """Return the model from the pool, loaded if it is not there."""
+        adapter, quantisation = self.adapter, self.options.quantisation
+        name = "AutoModelForCausalLM" + (f" with {adapter.weights().id}" if adapter else "")
+        precision = self.precision(pool)
+        key = Key(name, self.checkpoint.weights().id, precision, quantisation or "", self.device)
+        build = partial(load_causal_lm, self.checkpoint, precision, self.device, quantisation, adapter)
+        return pool.get(key, build)
+
+    def _decoder_of(self, model: Any) -> Decoder:
+        return Decoder(model)
 
 
 @hookimpl

@@ -55,6 +55,25 @@ class Sampler:
         return choose
 
 
+class Places:
+    """Where tokens stand: one after the other.
+
+    Args:
+        device: where positions are put; None: for a model that counts its tokens itself and is given none.
+    """
+
+    def __init__(self, device: "torch.device | None") -> None:
+        self._device = device
+
+    def given(self, since: int, until: int) -> "dict[str, torch.Tensor]":
+        """Return the arguments that tell a model where the tokens that it is fed stand: (1, n)."""
+        import torch
+
+        if self._device is None:
+            return {}
+        return {"position_ids": torch.arange(since, until, device=self._device)[None]}
+
+
 class Decoder:
     """A causal language model that goes on from prompts.
 
@@ -69,7 +88,7 @@ class Decoder:
     def __init__(self, model: Any) -> None:
         self.model = model
         self.embeddings = model.get_input_embeddings()
-        self._places = "position_ids" in inspect.signature(model.forward).parameters
+        self._placed = "position_ids" in inspect.signature(model.forward).parameters
         self._config = model.config.get_text_config(decoder=True)
         self._kept: tuple[list[Hashable], Any] | None = None  # what was fed, and the cache that it left
 
@@ -100,7 +119,7 @@ class Decoder:
         import torch
         import transformers as hf
 
-        keys, said = _keys(prompt), [id for piece in prompt if isinstance(piece, list) for id in piece]
+        keys, said, places = self._keys(prompt), self._said(prompt), self._places(prompt)
         kept, self._kept = self._kept, None  # taken, so that no other answer changes it meanwhile
         fed, cache = kept or ([], None)
         same = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(fed, keys[:-1], strict=False))))
@@ -113,9 +132,8 @@ class Decoder:
         try:
             for _ in range(limit):
                 with torch.inference_mode():
-                    places = self._positions(len(fed), inputs)
                     how = {"past_key_values": cache, "use_cache": True, "logits_to_keep": 1}
-                    logits = self.model(**inputs, **places, **how).logits
+                    logits = self.model(**inputs, **places.given(len(fed), len(keys)), **how).logits
                     fed += keys[len(fed) :]
                     token = choose(said, logits[:, -1])
                 keys.append(token)
@@ -135,14 +153,28 @@ class Decoder:
             rows = torch.cat([self._rows(piece) for piece in prompt if len(piece)], 1)  # (1, n, width)
         return {"inputs_embeds": rows[:, since:]}
 
-    def _positions(self, since: int, inputs: "dict[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
-        """Return where the inputs stand, for models that do not read it off every cache, such as Bamba."""
-        import torch
+    def _places(self, prompt: Prompt) -> Places:
+        """Return where a prompt and its answer stand, for models that do not read it off every cache, such as Bamba."""
+        return Places(self.embeddings.weight.device if self._placed else None)
 
-        if not self._places:
-            return {}
-        (given,) = inputs.values()
-        return {"position_ids": torch.arange(since, since + given.shape[1], device=given.device)[None]}  # (1, n)
+    def _keys(self, prompt: Prompt) -> list[Hashable]:
+        """Return what stands at each place of a prompt: a token id, or the digest of embeddings and a row in them."""
+        keys: list[Hashable] = []
+        for piece in prompt:
+            if isinstance(piece, list):
+                keys += piece
+            else:
+                digest = self._digest(piece)  # once: a talk's video may be megabytes
+                keys += [(digest, row) for row in range(len(piece))]
+        return keys
+
+    def _digest(self, piece: Any) -> str:
+        """Return what makes embeddings in a prompt the same as others."""
+        return hashlib.sha256(piece.tobytes()).hexdigest()
+
+    def _said(self, prompt: Prompt) -> list[int]:
+        """Return the ids of a prompt's text, which a penalty on repetition goes by."""
+        return [id for piece in prompt if isinstance(piece, list) for id in piece]
 
     def _rows(self, piece: list[int] | Rows) -> "torch.Tensor":
         import torch
@@ -168,15 +200,3 @@ class Decoder:
             and rope.get("rope_type") not in ("dynamic", "longrope")
             and all(type(layer) is caches.DynamicLayer and layer.get_seq_length() == count for layer in cache.layers)
         )
-
-
-def _keys(prompt: Prompt) -> list[Hashable]:
-    """Return what stands at each position of a prompt: a token id, or the digest of embeddings and a row in them."""
-    keys: list[Hashable] = []
-    for piece in prompt:
-        if isinstance(piece, list):
-            keys += piece
-        else:
-            digest = hashlib.sha256(piece.tobytes()).hexdigest()
-            keys += [(digest, row) for row in range(len(piece))]
-    return keys

@@ -1,18 +1,19 @@
 """Loads a causal language model: quantised, if wanted, and with a LoRA adapter."""
 
 import json
-import logging
 import warnings
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any
 
 from videochat import StackError, UnavailableError
 from videochat_plugins.models.checkpoint import Checkpoint
 from videochat_plugins.models.pretrained import load_model
+from videochat_plugins.models.quantised import Quantisation, quantised, quieten
 from videochat_plugins.models.tokenizer import load_tokenizer
 
-Quantisation = Literal["8bit", "4bit"]
 _WINDOWS = ("max_position_embeddings", "n_positions", "max_sequence_length")  # as the families of models call it
+
+_WIDTHS = ("word_embed_proj_dim", "hidden_size", "n_embd", "d_model")
 
 
 def adapter_files(name: str) -> Checkpoint:
@@ -64,16 +65,13 @@ def load_causal_lm(
 
     import transformers
 
-    how: dict[str, Any] = {"device_map": {"": device}, "trust_remote_code": False}
-    if quantisation:
-        how["quantization_config"] = _bitsandbytes(quantisation, precision)
+    how = {"device_map": {"": device}, **quantised(quantisation, precision)}
     model = load_model(transformers.AutoModelForCausalLM, checkpoint, precision, device, **how)
     if not {"past_key_values", "logits_to_keep"} <= {*inspect.signature(model.forward).parameters}:
         what = f"the checkpoint {checkpoint.name} is a {model.config.model_type} model"
         raise UnavailableError(f"{what}, and this needs a decoder with attention")
-    if getattr(model, "is_loaded_in_8bit", False):  # else it says so for each layer and token
-        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
-    return _with_adapter(model, adapter, device) if adapter else model
+    quieten(model)
+    return with_adapter(model, adapter, device) if adapter else model
 
 
 def load_fast_tokenizer(checkpoint: Checkpoint) -> Any:
@@ -104,21 +102,19 @@ def window_of(checkpoint: Checkpoint) -> int:
     return int(found[0])
 
 
-def _bitsandbytes(quantisation: Quantisation, precision: str) -> Any:
-    import torch
-    import transformers
-
-    if quantisation == "8bit":  # LLM.int8(), arXiv 2208.07339
-        return transformers.BitsAndBytesConfig(load_in_8bit=True)
-    return transformers.BitsAndBytesConfig(  # NF4, arXiv 2305.14314
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=getattr(torch, precision),
-    )
+def width_of(checkpoint: Checkpoint) -> int:
+    """Return how wide a model's embeddings are, as its config.json has it; 0 where that does not say."""
+    config = checkpoint.config()
+    config = config.get("text_config") or config
+    return next((int(config[name]) for name in _WIDTHS if isinstance(config.get(name), int)), 0)
 
 
-def _with_adapter(model: Any, adapter: Checkpoint, device: str) -> Any:
+def with_adapter(model: Any, adapter: Checkpoint, device: str) -> Any:
+    """Return a model with the weights of a LoRA adapter; it may be the same model, changed.
+
+    Raises:
+        UnavailableError: if the adapter does not fit the model.
+    """
     from peft import PeftModel, get_peft_model_state_dict
     from peft.utils import load_peft_weights
 

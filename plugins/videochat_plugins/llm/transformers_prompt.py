@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property, partial
 from itertools import pairwise
 from math import ceil
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +29,9 @@ from videochat_plugins.llm.transformers_form import Form
 from videochat_plugins.llm.transformers_stream import TextStream
 
 Rows = npt.NDArray[np.floating[Any]]  # of embeddings, (n, width)
-Prompt = list[list[int] | Rows]  # token ids and embeddings, in order
+Prompt = list[Any]  # token ids as lists, and embeddings (here `Rows`), in order
 Stretch = tuple[int, int]  # of characters, from and to
+Turn = dict[str, Any]  # as chat templates take it: a role and its content
 
 
 class Writer:
@@ -40,6 +41,8 @@ class Writer:
         tokenizer: a fast tokenizer of transformers.
         form: how turns are written; None: as the tokenizer's own chat template has it.
     """
+
+    llm: ClassVar[str] = "llm transformers"  # what messages call it
 
     def __init__(self, tokenizer: Any, form: Form | None = None) -> None:
         self.tokenizer = tokenizer
@@ -81,9 +84,32 @@ class Writer:
         Raises:
             LLMError: if the template cannot take the talk.
         """
+        prompt: Prompt = []
+        words, data = "", list[Stretch]()
+        for piece in self._pieces(messages):
+            if isinstance(piece, Tokens):
+                prompt += [self._ids(words, data), np.asarray(piece.tokens)]
+                words, data = "", []
+            else:
+                words += self._text(piece, len(words), data)
+        return [*prompt, self._ids(words, data)]
+
+    def _text(self, piece: Text | str, at: int, data: list[Stretch]) -> str:
+        """Return a piece of a prompt as letters; where it is data, it is noted that they stand there from `at` on."""
+        if isinstance(piece, str):
+            return piece
+        data.append((at, at + len(piece.text)))
+        return encodable(piece.text)
+
+    def _pieces(self, messages: Sequence[Message]) -> Iterator[str | Text | Tokens]:
+        """Yield what a talk consists of in order: words of the template and the prompt file, data, and embeddings.
+
+        Raises:
+            LLMError: if the template cannot take the talk.
+        """
         mark = secrets.token_hex(8)  # which nothing that was written before can hold
         parts: list[Part] = []
-        turns: list[dict[str, str]] = []
+        turns: list[Turn] = []
         for message in messages:
             content = ""
             for part in message.parts:
@@ -92,30 +118,20 @@ class Writer:
                 parts += [] if own else [part]
             turns.append({"role": message.role, "content": content})
         words, *rest = self._render(turns, mark, len(parts))
-        prompt: Prompt = []
-        data: list[Stretch] = []
+        yield words
         for number, after in zip(rest[::2], rest[1::2], strict=True):
             part = parts[int(number)]
-            if isinstance(part, Tokens):
-                prompt += [self._ids(words, data), np.asarray(part.tokens)]
-                words, data = "", []
-            elif isinstance(part, Text):
-                data.append((len(words), len(words) + len(part.text)))
-                words += encodable(part.text)
-            else:
-                raise LLMError(f"llm transformers takes no {type(part).__name__}: use a prompt file without {{video}}")
-            words += after
-        return [*prompt, self._ids(words, data)]
+            if not isinstance(part, Text | Tokens):
+                raise LLMError(f"{self.llm} takes no {type(part).__name__}: use a prompt file without {{video}}")
+            yield part
+            yield after
 
-    def _render(self, turns: list[dict[str, str]], mark: str, count: int) -> list[str]:
+    def _render(self, turns: list[Turn], mark: str, count: int) -> list[str]:
         """Return a talk as the template writes it, cut at its marks: words, number, words, number, ..., words."""
         from jinja2 import TemplateError
 
-        ways = [turns]
-        if [turn["role"] for turn in turns[:2]] == ["system", "user"]:  # some templates know no system
-            ways.append([{"role": "user", "content": f"{turns[0]['content']}\n\n{turns[1]['content']}"}, *turns[2:]])
         faults = []
-        for way in ways:
+        for way in self._ways(turns):
             try:
                 found = re.split(rf"{mark}\.(\d+)\.", self._apply(way))
             except (TemplateError, ValueError, TypeError) as error:
@@ -124,9 +140,16 @@ class Writer:
             if {*map(int, found[1::2])} == {*range(count)}:
                 return found
             faults.append("leaves out a part of the prompt")
-        raise LLMError(f"llm transformers: the chat template {faults[0]}; set llm.template")
+        raise LLMError(f"{self.llm}: the chat template {faults[0]}; set llm.template")
 
-    def _apply(self, turns: list[dict[str, str]]) -> str:
+    def _ways(self, turns: list[Turn]) -> list[list[Turn]]:
+        """Return the forms in which a template may take a talk, the likeliest first."""
+        if [turn["role"] for turn in turns[:2]] != ["system", "user"]:
+            return [turns]
+        asked = {"role": "user", "content": f"{turns[0]['content']}\n\n{turns[1]['content']}"}
+        return [turns, [asked, *turns[2:]]]  # some templates know no system
+
+    def _apply(self, turns: list[Turn]) -> str:
         text: str = self.tokenizer.apply_chat_template(
             turns,
             chat_template=self._template,
@@ -185,7 +208,7 @@ def length(prompt: Prompt) -> int:
     return sum(map(len, prompt))
 
 
-def check_embeddings(messages: Sequence[Message], space: str, width: int) -> None:
+def check_embeddings(messages: Sequence[Message], space: str, width: int, llm: str = Writer.llm) -> None:
     """Make sure that a model can read the embeddings in a talk.
 
     Raises:
@@ -193,9 +216,9 @@ def check_embeddings(messages: Sequence[Message], space: str, width: int) -> Non
     """
     for part in (part for message in messages for part in message.parts if isinstance(part, Tokens)):
         if part.space != space:
-            raise LLMError(f"llm transformers takes embeddings made for {space!r}, and these are for {part.space!r}")
+            raise LLMError(f"{llm} takes embeddings made for {space!r}, and these are for {part.space!r}")
         if part.tokens.shape[1:] != (width,):
             shape = "x".join(map(str, part.tokens.shape))
-            raise LLMError(f"llm transformers takes embeddings {width} wide, and these are {shape}")
+            raise LLMError(f"{llm} takes embeddings {width} wide, and these are {shape}")
         if not np.isfinite(part.tokens).all():
-            raise LLMError("llm transformers was given embeddings that are no numbers: make them in precision float32")
+            raise LLMError(f"{llm} was given embeddings that are no numbers: make them in precision float32")

@@ -1,0 +1,60 @@
+"""How a family's frames are made ready, as the processor's file in a checkpoint's folder has it."""
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
+
+from videochat import UnavailableError
+from videochat_plugins.models.preprocess import Preprocess, Rgb
+from videochat_plugins.models.resample import FILTERS
+from videochat_plugins.models.vlm.family import Media, settings
+
+OPENAI_MEAN: Rgb = (0.48145466, 0.4578275, 0.40821073)  # that CLIP was trained with
+OPENAI_STD: Rgb = (0.26862954, 0.26130258, 0.27577711)
+_Edges = PositiveInt | dict[str, PositiveInt | None]
+
+
+class Pictures(BaseModel):
+    """What a processor's file says; a family's own defaults stand for what it leaves out."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
+
+    size: _Edges | None = None
+    crop_size: _Edges | None = None
+    resample: Literal[0, 1, 2, 3, 4] = 3
+    rescale_factor: PositiveFloat = 1 / 255
+    image_mean: Rgb = OPENAI_MEAN
+    image_std: Rgb = OPENAI_STD
+
+    @classmethod
+    def read(cls, folder: Path, media: Media, **defaults: Any) -> Self:
+        """Read a folder's file.
+
+        Raises:
+            UnavailableError: if it is missing, or cannot be understood.
+        """
+        path, found = settings(folder, media)
+        try:
+            return cls.model_validate(defaults | {name: value for name, value in found.items() if value is not None})
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, fault['loc'][:1]))}: {fault['msg']}" for fault in error.errors())
+            raise UnavailableError(f"{path}: {faults}") from None
+
+    def said(self, name: str, default: Any) -> Any:
+        """Return a value that only some families' files have."""
+        return (self.model_extra or {}).get(name, default)
+
+    def edges(self, crop: bool = False) -> dict[str, int]:
+        """Return the size to resize to, or that to crop to, as named edges."""
+        size = self.crop_size if crop else self.size
+        if isinstance(size, dict):
+            return {name: edge for name, edge in size.items() if edge is not None}
+        if size is None:
+            return {}
+        return {"height": size, "width": size} if crop else {"shortest_edge": size}
+
+    def prepare(self, size: dict[str, int], crop: tuple[int, int] | None = None) -> Preprocess:
+        """Return what makes frames ready in a size."""
+        kernel = FILTERS[self.resample]
+        return Preprocess(0, size, kernel, crop, self.rescale_factor, self.image_mean, self.image_std)
