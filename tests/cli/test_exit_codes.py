@@ -22,7 +22,7 @@ def test_0_good(clip: Path, cheap: Path, parts: dict[str, str]) -> None:
 
 
 def test_2_wrong_use_or_stack(clip: Path) -> None:
-    assert "there are: offline" in complaint(spawn("watch", clip, "-c", "nope"), 2)
+    assert "there are: embed, hybrid, moviechat, offline" in complaint(spawn("watch", clip, "-c", "nope"), 2)
     assert "No such command 'wach'" in complaint(spawn("wach", clip), 2)
 
 

@@ -45,7 +45,7 @@ def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "said"),
     [
         ("offlin", "did you mean offline"),
-        ("zzz", "there are: offline"),
+        ("zzz", "there are: embed, hybrid, moviechat, offline"),
         ("", "no config is called ''"),
         ("..", "no config is called"),
         ("./gone.yaml", "no such file: .*gone.yaml"),

@@ -19,7 +19,6 @@ Vector = npt.NDArray[np.float64]
 Similarity = Literal["cosine", "dot"]
 Merge = Literal["weighted", "plain"]
 
-_BLOCK = 32  # vectors whose products are computed at once
 _TIE = 1e-9  # scores that differ by less, as rounding makes them, are equal: the left-most pair is merged
 
 
@@ -73,49 +72,35 @@ def neighbours(
         similarity: how like two are.
         merge: by weight, or each pair half and half.
     """
-    weighted, cosine = merge == "weighted", similarity == "cosine"
-    part = (
-        1.0 if weighted else 0.5
-    )  # of each of two in what they become: a weighted slot stands as the sum of its frames
+    cosine = similarity == "cosine"
+    weighted = merge == "weighted"  # then a vector is the sum of its frames, and the scale divides
     shares = [[float(weight) if weighted else 1.0] for weight in weights]
     totals = [share for (share,) in shares]
-    reach = max(0, len(means) - to) + 1
-    near = _products(means, totals, reach)
-    scales = [_over(sqrt(row[0]) if cosine else total) for row, total in zip(near, totals, strict=True)]
-    scores = [row[1] * s * t for row, (s, t) in zip(near, pairwise(scales), strict=False)]
-    while len(near) > to:
+    vectors = [mean if total == 1 else mean * total for mean, total in zip(means, totals, strict=True)]
+    scales = [_over(sqrt(v.dot(v)) if cosine else total) for v, total in zip(vectors, totals, strict=True)]
+    scores = [float(a.dot(b)) * s * t for (a, b), (s, t) in zip(pairwise(vectors), pairwise(scales), strict=True)]
+    while len(vectors) > to:
         best = max(scores)
         least = best - _TIE * abs(best)
         i = next(k for k, score in enumerate(scores) if score >= least)
-        left, right = near[i], near.pop(i + 1)
-        square = max(0.0, left[0] + 2 * left[1] + right[0]) * part * part
-        near[i] = [square, *((a + b) * part for a, b in zip(left[2:], right[1:], strict=False))]
-        for k in range(max(0, i - reach), i):
-            both = near[k][i - k : i - k + 2]
-            near[k][i - k : i - k + 2] = [sum(both) * part] if len(both) == 2 else []
-        shares[i] = [share * part for share in (*shares[i], *shares.pop(i + 1))]
-        totals[i] = (totals[i] + totals.pop(i + 1)) * part
+        vector = vectors[i] + vectors.pop(i + 1)
+        shares[i] += shares.pop(i + 1)
+        totals[i] += totals.pop(i + 1)
+        if not weighted:
+            vector /= 2
+            shares[i] = [share / 2 for share in shares[i]]
+            totals[i] /= 2
+        scale = _over(sqrt(vector.dot(vector)) if cosine else totals[i])
+        vectors[i], scales[i] = vector, scale
         del scales[i + 1], scores[i]
-        scales[i] = _over(sqrt(square) if cosine else totals[i])
-        for k in range(max(0, i - 1), min(i + 1, len(scores))):
-            scores[k] = near[k][1] * scales[k] * scales[k + 1]
+        if i > 0:
+            scores[i - 1] = float(vector.dot(vectors[i - 1])) * scale * scales[i - 1]
+        if i < len(scores):
+            scores[i] = float(vector.dot(vectors[i + 1])) * scale * scales[i + 1]
     first = 0
     for found, total in zip(shares, totals, strict=True):
         yield first, [share / total for share in found]
         first += len(found)
-
-
-def _products(means: Sequence[Vector], weights: Sequence[float], reach: int) -> list[list[float]]:
-    """Return for each weighted vector its dot products with itself and with the next `reach` of them.
-
-    Merges between two bring no others together: the rest of the matrix of all products is never needed.
-    """
-    matrix = np.array(means) * np.array(weights)[:, None]  # (n, width)
-    near: list[list[float]] = []
-    for first in range(0, len(matrix), _BLOCK):
-        block = matrix[first : first + _BLOCK] @ matrix[first : first + _BLOCK + reach].T
-        near += [row[i : i + reach + 1].tolist() for i, row in enumerate(block)]
-    return near
 
 
 def blend(tokens: Numbers, shares: Sequence[float]) -> Numbers:
