@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
+from timeit import timeit
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from benchmarks import media
-from benchmarks.figure import Figure, SkippedError, seconds
+from benchmarks.figure import Figure, SkippedError
 from benchmarks.memory import peak
 from benchmarks.null import empty_cache
 from videochat import LLM, Perceiver, Record, Reply, Sampling, Stack, Text, Tokens, Window
@@ -59,8 +60,8 @@ def merges(count: int) -> Iterator[tuple[float, float]]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # what is so small gains nothing by more, and loses much where other programs run
     for _ in range(15):
-        ours = seconds(lambda: [consolidate(frames, LEFT) for _ in range(20)])
-        yield ours, seconds(lambda: [plain(tensors) for _ in range(20)])
+        ours = timeit(lambda: consolidate(frames, LEFT), number=20)
+        yield ours, timeit(lambda: plain(tensors), number=20)
     torch.set_num_threads(before)
 
 

@@ -49,19 +49,22 @@ class _Open:
     audio: Samples | None = None
 
 
+Waiting = dict[Place, _Open | None]  # None: nothing has come for it, nor been asked for
+
+
 def windows(reader: Reader, video: Video, tasks: Sequence[Task]) -> Iterator[tuple[Task, Span, Window | None]]:
     """Yield each missing window of each task once it is complete; None for those that the file has nothing for.
 
     A window that the end of a damaged file cuts short comes with what there is of it.
     """
-    # Looked up once: the store gains windows while this generator runs.
-    waiting = {Place(i, span): _Open() for i, task in enumerate(tasks) for span in task.missing}
+    # Looked up once: the store gains windows while this generator runs. Few of them are open at any time.
+    waiting: Waiting = {Place(i, span): None for i, task in enumerate(tasks) for span in task.missing}
     cues: list[Cue] = []
     if video.subtitles is not None and any(task.sampling.subtitles for task in tasks):
         cues = list(reader.subtitles(video.subtitles))
     for step in heapq.merge(*_lanes(reader, video, tasks, waiting), key=itemgetter(0)):
         for place in step.places:
-            window, task = waiting[place], tasks[place.task]
+            window, task = _opened(waiting, place), tasks[place.task]
             if isinstance(step.found, Frame):
                 window.frames.append(step.found)
             else:
@@ -69,15 +72,20 @@ def windows(reader: Reader, video: Video, tasks: Sequence[Task]) -> Iterator[tup
             heard = window.audio is not None or not (task.sampling.audio_rate and video.has_audio)
             seen = len(window.frames) == window.wanted or not (task.sampling.pictures and video.has_pictures)
             if heard and seen:
-                yield task, place.span, _close(task, place.span, video, waiting.pop(place), cues)
-    for place, window in waiting.items():
+                del waiting[place]
+                yield task, place.span, _close(task, place.span, video, window, cues)
+    for place, left in waiting.items():
         task = tasks[place.task]
-        yield task, place.span, _close(task, place.span, video, window, cues)
+        yield task, place.span, _close(task, place.span, video, left or _Open(), cues)
 
 
-def _lanes(
-    reader: Reader, video: Video, tasks: Sequence[Task], waiting: dict[Place, _Open]
-) -> Iterator[Iterator[Step]]:
+def _opened(waiting: Waiting, place: Place) -> _Open:
+    if (window := waiting[place]) is None:
+        waiting[place] = window = _Open()
+    return window
+
+
+def _lanes(reader: Reader, video: Video, tasks: Sequence[Task], waiting: Waiting) -> Iterator[Iterator[Step]]:
     if video.has_pictures and any(task.sampling.pictures for task in tasks):
         yield _pictures(reader, video, tasks, waiting)
     if video.has_audio:
@@ -87,7 +95,7 @@ def _lanes(
                 yield _sound(reader, video, rate, places, lead)
 
 
-def _pictures(reader: Reader, video: Video, tasks: Sequence[Task], waiting: dict[Place, _Open]) -> Iterator[Step]:
+def _pictures(reader: Reader, video: Video, tasks: Sequence[Task], waiting: Waiting) -> Iterator[Step]:
     # The reader pulls wants ahead of the frames that it gives back; who asked waits here in the same order.
     asked: deque[tuple[Want, tuple[Place, ...]]] = deque()
 
@@ -105,15 +113,16 @@ def _pictures(reader: Reader, video: Video, tasks: Sequence[Task], waiting: dict
 
 
 def _times(
-    index: int, task: Task, spans: Sequence[Span], waiting: dict[Place, _Open]
+    index: int, task: Task, spans: Sequence[Span], waiting: Waiting
 ) -> Iterator[tuple[tuple[float, int], Place]]:
     """Yield (time, side) of each frame that a task wants, in order, though leads make its windows overlap."""
     ahead: list[tuple[tuple[float, int], Place]] = []
     for span in spans:
         times = sample_times(span, task.sampling)
         place = Place(index, span)
-        waiting[place].wanted = len(times)
-        waiting[place].lead = sum(time < span.start - 1e-9 for time in times)
+        window = _opened(waiting, place)
+        window.wanted = len(times)
+        window.lead = sum(time < span.start - 1e-9 for time in times)
         # No later window reaches back further than this one, though its first time may come before this one's.
         while ahead and ahead[0][0][0] < max(0.0, span.start - task.sampling.lead):
             yield heapq.heappop(ahead)
