@@ -44,7 +44,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
 bench-gpu: $(VENV)/.dev
-	$(BIN)/python -m benchmarks models
+	$(BIN)/python -m benchmarks models embed
 
 clean:
 	rm -rf $(VENV) $(VENV)-yolo dist build benchmarks/results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

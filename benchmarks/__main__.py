@@ -1,7 +1,7 @@
 """Measure everything side by side, print a table, and write benchmarks/results/bench.json.
 
     python -m benchmarks [startup] [reader] [framework] [memory] [gmhra] [moviechat] [second_question]
-    python -m benchmarks models       on a GPU; only where it is named
+    python -m benchmarks models embed     on a GPU; only where they are named
 
 Exits with 1 if a figure is over its limit.
 """
@@ -19,7 +19,7 @@ from rich.table import Table
 from benchmarks.figure import Figure, SkippedError
 
 PARTS = ("startup", "reader", "framework", "memory", "gmhra", "moviechat", "second_question")
-NAMED = (*PARTS, "models")
+NAMED = (*PARTS, "models", "embed")
 RESULTS = Path(__file__).parent / "results" / "bench.json"
 
 

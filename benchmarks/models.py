@@ -12,38 +12,22 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import videochat
 from benchmarks import media
 from benchmarks.checkpoints import save, write_stack
-from benchmarks.figure import Figure, SkippedError, seconds
+from benchmarks.figure import Figure
+from benchmarks.gpu import Resident, check, held, load_all, peak, timed
 from benchmarks.null import empty_cache
 from benchmarks.original import Original
 from benchmarks.sizes import SIZES
-from videochat import Key, Pool, Stack
+from videochat import Key, Stack
 from videochat.cache import digest, root
 
 PAPER = 2.0  # seconds that ten seconds of video take on an A10, about: arXiv 2305.06355, section 3.1
 CALLS = ("forward", "generate", "get_image_features", "detect_language", "transcribe")  # how networks are entered
-
-
-class Resident(Pool):
-    """Keeps its models from one watch to the next, as a server does."""
-
-    def __init__(self, device: str) -> None:
-        super().__init__(device)
-        self.networks: dict[Key, Any] = {}
-
-    def get(self, key: Key, build: Callable[[], Any]) -> Any:
-        """Return a model, and remember it."""
-        self.networks[key] = super().get(key, build)
-        return self.networks[key]
-
-    def trim(self, keep: object = ()) -> None:
-        """Drop nothing."""
 
 
 def figures(size: str = "full", device: str = "cuda", pairs: int = 5) -> Iterator[Figure]:
@@ -57,7 +41,7 @@ def figures(size: str = "full", device: str = "cuda", pairs: int = 5) -> Iterato
     Raises:
         SkippedError: if the device or a library is not here.
     """
-    _check(device)
+    check(device, "torch", "transformers", "whisper")
     clip = media.sounding("1280x720" if size == "full" else "160x120", seconds=10)
     folder = media.FOLDER / f"models-{size}-{digest(SIZES[size])[:8]}"
     places = save(folder, size)
@@ -65,20 +49,20 @@ def figures(size: str = "full", device: str = "cuda", pairs: int = 5) -> Iterato
     stack.pool = pool = Resident(device)
     with empty_cache():
         load_all(stack)
-        ours = _held(device)
+        ours = held(device)
         original = Original(places, size, device)
-        theirs = _held(device) - ours
+        theirs = held(device) - ours
         kept = root() / stack.plan(clip).video.hash[:32]
         with recorded(pool.networks) as calls:
-            peak = _peak(lambda: watch(stack, clip, kept), device) - theirs
+            most = peak(lambda: watch(stack, clip, kept), device) - theirs
         runs: dict[str, Callable[[], object]] = {
             "watch": lambda: watch(stack, clip, kept),
             "models": lambda: replay(calls),
             "loops": lambda: original.watch(clip, at_once=1, decode_each=True),
             "batch": lambda: original.watch(clip, at_once=1000),
         }
-        peaks = {name: _peak(run, device) - ours for name, run in runs.items()}  # and all are warm now
-        times = [{name: _seconds(run, device) for name, run in runs.items()} for _ in range(pairs)]
+        peaks = {name: peak(run, device) - ours for name, run in runs.items()}  # and all are warm now
+        times = [{name: timed(run, device) for name, run in runs.items()} for _ in range(pairs)]
 
     def against(name: str) -> list[tuple[float, float]]:
         return [(time["watch"], time[name]) for time in times]
@@ -89,7 +73,7 @@ def figures(size: str = "full", device: str = "cuda", pairs: int = 5) -> Iterato
     yield Figure.of("large batch", "watch", "float32, all pictures a call", against("batch"), None)
     if device.startswith("cuda"):
         for name, words in (("loops", "one picture a call"), ("batch", "all pictures a call")):
-            pair = peak / 2**20, peaks[name] / 2**20
+            pair = most / 2**20, peaks[name] / 2**20
             yield Figure.of(f"GPU memory, {name}", "watch, peak", f"float32, {words}", [pair], None, "MB")
 
 
@@ -152,51 +136,3 @@ def replay(calls: Sequence[Callable[[], Any]]) -> None:
     with torch.inference_mode():
         for call in calls:
             call()
-
-
-def load_all(stack: Stack) -> None:
-    """Load all models; no later watch loads or closes any."""
-    for component in (*stack.perceivers.values(), *stack.refiners.values()):
-        component.load(stack.pool)
-        vars(component).update(load=lambda pool: None, close=lambda: None)
-
-
-def _check(device: str) -> None:
-    lacking = [name for name in ("torch", "transformers", "whisper") if find_spec(name) is None]
-    if lacking:
-        raise SkippedError(f"{', '.join(lacking)} not installed: pip install 'videochat[models,whisper]'")
-    import torch
-
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise SkippedError("torch sees no GPU here")
-
-
-def _seconds(run: Callable[[], object], device: str) -> float:
-    """Return how long a run takes until the device has done it."""
-    import torch
-
-    def whole() -> None:
-        run()
-        if device.startswith("cuda"):
-            torch.cuda.synchronize(device)
-
-    return seconds(whole)
-
-
-def _held(device: str) -> int:
-    """Return the bytes that are taken on a GPU now."""
-    import torch
-
-    return torch.cuda.memory_allocated(device) if device.startswith("cuda") else 0
-
-
-def _peak(run: Callable[[], object], device: str) -> int:
-    """Return the bytes that were taken on a GPU at most during a run."""
-    import torch
-
-    if not device.startswith("cuda"):
-        run()
-        return 0
-    torch.cuda.reset_peak_memory_stats(device)
-    run()
-    return torch.cuda.max_memory_allocated(device)

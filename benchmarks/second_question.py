@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import videochat
 from benchmarks import media
@@ -41,7 +42,7 @@ def figures(width: int = WIDTH, layers: int = LAYERS, pairs: int = 5) -> Iterato
             segment={"use": "fixed", "seconds": 5},
             perceive={"embed": _vision(Path(folder) / "vision", width), "look": {"use": "look"}},
             prompt="hybrid",
-            llm={"use": "transformers", **_llm(Path(folder) / "llm", width, layers), "max_tokens": 8},
+            llm={"use": "transformers", **save_llm(Path(folder) / "llm", width, layers), "max_tokens": 8},
             device="cpu",
         )
         context = stack.watch(media.small(minutes=1))
@@ -89,8 +90,8 @@ def _vision(folder: Path, width: int) -> dict[str, str | int]:
     return {"use": "embed.videochat", "checkpoint": str(folder), "llm": llm, "over": "segment", "side": 28}
 
 
-def _llm(folder: Path, width: int, layers: int) -> dict[str, str]:
-    """Save a language model that knows bytes; return what a stack says of it."""
+def save_llm(folder: Path, width: int, layers: int, **sizes: Any) -> dict[str, str]:
+    """Save a language model that knows bytes, with random weights; return what a stack says of it."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -101,8 +102,8 @@ def _llm(folder: Path, width: int, layers: int) -> dict[str, str]:
     words.decoder = decoders.ByteLevel()
     marks = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
     PreTrainedTokenizerFast(tokenizer_object=words, **marks).save_pretrained(folder)
-    sizes = {"hidden_size": width, "intermediate_size": 4 * width, "num_hidden_layers": layers}
-    config = LlamaConfig(vocab_size=len(letters), num_attention_heads=8, max_position_embeddings=16_384, **sizes)
+    usual = {"vocab_size": len(letters), "intermediate_size": 4 * width, "num_attention_heads": 8}
+    config = LlamaConfig(hidden_size=width, num_hidden_layers=layers, max_position_embeddings=16_384, **usual | sizes)
     torch.manual_seed(0)
     LlamaForCausalLM(config).save_pretrained(folder)
     return {"model": str(folder), "template": "videochat"}

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import torch
 from benchmarks import __main__ as command
-from benchmarks import checkpoints, media, models, second_question
+from benchmarks import checkpoints, embed, media, models, second_question
 from benchmarks.figure import Figure
+from benchmarks.gpu import Resident, load_all
 from benchmarks.original import Original
 
 import videochat
@@ -47,6 +48,12 @@ def test_the_models_run_tiny_on_a_cpu() -> None:
     assert all(figure.value > 0 and figure.reference > 0 for figure in found.values())
 
 
+def test_the_embed_stack_runs_tiny_on_a_cpu() -> None:
+    (found,) = embed.figures("tiny", "cpu", pairs=1)
+    assert (found.name, found.unit) == ("embed, clips", "clips/s")
+    assert 0 < found.value < found.reference  # what is around the network takes time too
+
+
 def test_a_second_question_is_asked_of_a_long_prompt() -> None:
     (found,) = second_question.figures(width=32, layers=1, pairs=1)
     assert (found.name, found.limit) == ("second question", 0.1)
@@ -65,8 +72,8 @@ def test_all_sides_do_the_same_work(folder: Path) -> None:
     assert alone == together
 
     stack = videochat.load(str(checkpoints.write_stack(folder / "same" / "stack.yaml", places, "tiny", "cpu")))
-    stack.pool = pool = models.Resident("cpu")
-    models.load_all(stack)
+    stack.pool = pool = Resident("cpu")
+    load_all(stack)
     with models.recorded(pool.networks) as calls:
         context = stack.watch(clip)
     assert context.faults == ()
