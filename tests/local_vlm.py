@@ -1,10 +1,12 @@
 """Both sides of tiny video-language models through the plugins, and the same models as transformers has them."""
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import numpy.typing as npt
@@ -91,19 +93,39 @@ def plain(folder: Path) -> tuple[Any, Any, Any]:
 def processor(folder: Path) -> Any:
     """Return a folder's image processor, one that works with Pillow."""
     import transformers as hf
+    from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+    from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
+        LlavaOnevisionImageProcessorPil,
+    )
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+    from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 
-    kinds = {"qwen2_5_vl": Qwen2VLImageProcessorPil, "video_llava": hf.VideoLlavaImageProcessor}
+    kinds = {
+        "internvl": GotOcr2ImageProcessorPil,
+        "llava_onevision": LlavaOnevisionImageProcessorPil,
+        "qwen2_5_vl": Qwen2VLImageProcessorPil,
+        "smolvlm": SmolVLMImageProcessorPil,
+        "video_llava": hf.VideoLlavaImageProcessor,
+    }
     return kinds[hf.AutoConfig.from_pretrained(folder).model_type].from_pretrained(folder)
 
 
-def plain_ids(folder: Path, text: str, *media: Images, step: float = 1.0, tokens: int = 16) -> list[int]:
+def plain_ids(
+    folder: Path, text: str, *media: Images, start: float = 0.0, step: float = 1.0, tokens: int = 16
+) -> list[int]:
     """Return the ids that the plain model answers with, given a text with placeholders, and pixels in their order.
 
-    Media with one picture are images, others videos with a frame every `step` seconds.
+    Media with one picture are images, others videos with a frame every `step` seconds, as `look` has them.
     """
     model, tokenizer, prepare = plain(folder)
-    inputs = {"qwen2_5_vl": _qwen, "video_llava": _video_llava}[model.config.model_type](text, media, prepare, step)
+    ways = {
+        "internvl": _internvl,
+        "llava_onevision": _llava_onevision,
+        "qwen2_5_vl": _qwen,
+        "smolvlm": partial(_smolvlm, start=start),
+        "video_llava": _video_llava,
+    }
+    inputs = ways[model.config.model_type](text, media, prepare, step)
     ids = tokenizer(inputs.pop("text"), add_special_tokens=False, return_tensors="pt")["input_ids"]
     if (kinds := inputs.pop("kinds", None)) is not None:
         inputs["mm_token_type_ids"] = sum((ids == tokenizer.convert_tokens_to_ids(t)) * n for t, n in kinds.items())
@@ -124,6 +146,75 @@ def _video_llava(text: str, media: Sequence[Images], prepare: Any, step: float) 
         inputs["text"] = inputs["text"].replace("<video>", "<video>" * 17 * len(films[0]))
         inputs["pixel_values_videos"] = torch.stack(films)
     return inputs
+
+
+def _internvl(text: str, media: Sequence[Images], prepare: Any, step: float) -> dict[str, Any]:
+    """Write and cut what is shown as the class's own processor does, which needs torchvision to be made."""
+    import torch
+    from transformers.models.internvl.processing_internvl import InternVLProcessor
+
+    marks = {"start_image_token": "<img>", "end_image_token": "</img>", "image_token": "<pad>", "image_seq_length": 4}
+    writer: Any = SimpleNamespace(**marks)
+    pixels = []
+    for images in media:
+        made = prepare(list(images), crop_to_patches=len(images) == 1, return_tensors="pt")
+        pixels.append(made["pixel_values"])
+        if len(images) == 1:
+            shown = InternVLProcessor.replace_image_token(writer, {"num_patches": [len(pixels[-1])]}, 0)
+            text = text.replace("<IMG_CONTEXT>", shown, 1)
+        else:
+            shown = InternVLProcessor.replace_video_token(writer, {"pixel_values_videos": [pixels[-1]]}, 0)
+            text = text.replace("<video>", shown, 1)
+    inputs: dict[str, Any] = {"text": text.replace("<pad>", "<IMG_CONTEXT>")}
+    return inputs | ({"pixel_values": torch.cat(pixels)} if pixels else {})
+
+
+def _llava_onevision(text: str, media: Sequence[Images], prepare: Any, step: float) -> dict[str, Any]:
+    """Count rows as the class's own processor does, which needs torchvision to be made."""
+    import torch
+    from transformers.models.llava_onevision.processing_llava_onevision import LlavaOnevisionProcessor
+
+    writer = LlavaOnevisionProcessor.__new__(LlavaOnevisionProcessor)
+    said = {"num_image_tokens": 16, "vision_feature_select_strategy": "full", "vision_aspect_ratio": "anyres_max_2"}
+    vars(writer).update(said, image_processor=prepare, image_token="<still>", video_token="<film>")
+    inputs: dict[str, Any] = {}
+    if stills := [images[0] for images in media if len(images) == 1]:
+        inputs = dict(prepare(stills, return_tensors="pt"))
+        for number in range(len(stills)):
+            text = text.replace("<image>", writer.replace_image_token(inputs, number), 1)
+    if films := [images for images in media if len(images) > 1]:
+        wholes = [prepare(list(images), return_tensors="pt")["pixel_values"][:, 0] for images in films]
+        inputs["pixel_values_videos"] = torch.stack(wholes)
+        text = text.replace("<video>", writer.replace_video_token(inputs, 0))
+    return {**inputs, "text": text.replace("<still>", "<image>").replace("<film>", "<video>")}
+
+
+def _smolvlm(text: str, media: Sequence[Images], prepare: Any, step: float, start: float) -> dict[str, Any]:
+    """Write what is shown as the class's own processor does, which needs torchvision and num2words."""
+    import torch
+    from transformers.models.smolvlm import processing_smolvlm
+    from transformers.video_utils import VideoMetadata
+
+    marks = {"fake_image_token": "<fake_token_around_image>", "global_image_token": "<global-img>"}
+    writer: Any = SimpleNamespace(**marks, image_token="<pad>", image_seq_len=4)
+    own = processing_smolvlm.SmolVLMProcessor
+    words = {2: "two", 3: "three", 4: "four", 5: "five", 8: "eight", 16: "sixteen"}
+    pixels = []
+    for images in media:
+        still = len(images) == 1
+        made = prepare(list(images), do_image_splitting=still, return_row_col_info=True, return_tensors="pt")
+        pixels.append(made["pixel_values"].flatten(0, 1))
+        if still:
+            shown = own.replace_image_token(writer, made, 0)
+        else:
+            times = [start + (i + 0.5) * step for i in range(len(images))]
+            told = VideoMetadata(len(images), fps=1.0, duration=start + len(images) * step, frames_indices=times)
+            made = {"pixel_values": pixels[-1][None], "video_metadata": [told]}
+            with patch.object(processing_smolvlm, "num2words", words.__getitem__):
+                shown = own.replace_video_token(writer, made, 0)
+        text = text.replace("<image>", shown, 1)
+    inputs: dict[str, Any] = {"text": text.replace("<pad>", "<image>")}
+    return inputs | ({"pixel_values": torch.cat(pixels)[None]} if pixels else {})
 
 
 def _qwen(text: str, media: Sequence[Images], prepare: Any, step: float) -> dict[str, Any]:

@@ -15,6 +15,9 @@ from tiny_vlms import SAVED
 from videochat import Stack, StackError, Tokens
 from videochat_plugins.llm.vlm_prompt import Vision
 
+# Rows of a slot of frames of 64 x 48: two frames of Qwen2.5-VL, one of the others.
+EACH = {"video_llava": 17, "qwen2_5_vl": 12, "internvl": 4, "llava_onevision": 4, "smolvlm": 4}
+
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
@@ -63,7 +66,7 @@ def test_watch_and_talk_load_one_model_once(
         told.append("".join(answers[-1]))
     assert all(told)
     assert (loads, len(with_it.pool)) == ([kind], 1)
-    assert [answer.visual for answer in answers] == [{"video_llava": 136, "qwen2_5_vl": 48}[kind]] * 2
+    assert [answer.visual for answer in answers] == [EACH[kind] * (4 if kind == "qwen2_5_vl" else 8)] * 2
     again = stack_of(folders[kind])
     plan = again.plan(clip)
     assert not any(task.missing for task in plan.tasks)
@@ -105,7 +108,8 @@ def test_an_image_and_two_videos_in_one_talk(
     shown = [part for part in messages[-1].parts if isinstance(part, Tokens)]
     assert [part.layout["media"] for part in shown] == ["image", "video", "video"]
     prompt = with_it.llm._writer.write(messages)  # type: ignore[attr-defined]
-    assert [piece.media for piece in prompt if isinstance(piece, Vision)] == ["image", "video", "video"]
+    runs = [run.media for part in shown for run in with_it.llm._family.runs(part)]  # type: ignore[attr-defined]
+    assert [piece.media for piece in prompt if isinstance(piece, Vision)] == runs
     assert "Video 2, clip.mp4: " in messages[-1].text
     for question in ("Which of them moves?", "And then?"):
         answer = chat.ask(question)
@@ -153,11 +157,11 @@ def test_a_memory_keeps_whole_slots_with_times_of_their_own(folders: dict[str, P
     assert context.faults == ()
     chat = with_it.chat(context)
     messages, _, _ = chat._messages("What moves?")
-    (video,) = [piece for piece in with_it.llm._writer.write(messages) if isinstance(piece, Vision)]  # type: ignore[attr-defined]
-    each = {"video_llava": 17, "qwen2_5_vl": 12}[kind]
-    assert len(video.starts) == len(context.records) <= 5
-    assert len(video) == each * len(video.starts)
-    assert video.starts == tuple(record.times[0] for record in context.records)
-    assert list(video.starts) == sorted(video.starts)
-    assert video.starts[-1] > 2
+    runs = [piece for piece in with_it.llm._writer.write(messages) if isinstance(piece, Vision)]  # type: ignore[attr-defined]
+    starts = [start for run in runs for start in run.starts]
+    assert len(starts) == len(context.records) <= 5
+    assert sum(len(run.rows) for run in runs) == EACH[kind] * len(starts)
+    assert starts == [record.times[0] for record in context.records]
+    assert starts == sorted(starts)
+    assert starts[-1] > 2
     assert "".join(chat.ask("What moves?"))

@@ -114,4 +114,101 @@ def save_qwen2_5_vl(folder: Path, *, chat: str = CHATML, seed: int = 0, width: i
     return folder
 
 
-SAVED = {"video_llava": save_video_llava, "qwen2_5_vl": save_qwen2_5_vl}
+def save_internvl(folder: Path, *, chat: str = CHATML, seed: int = 0, width: int = WIDTH, **text: Any) -> Path:
+    """Save an InternVL: tiles of 32 x 32, 4 rows each."""
+    import torch
+    import transformers as hf
+    from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+
+    seen = ("<img>", "</img>", "<IMG_CONTEXT>", "<video>")
+    special = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", *seen)
+    tokenizer = save_tokenizer(folder, special, chat=chat, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    ids = {"bos_token_id": None, "eos_token_id": 2, "pad_token_id": 0}
+    sizes = {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    words = {"hidden_size": width, "intermediate_size": 2 * width, "vocab_size": len(tokenizer), **sizes, **ids}
+    eyes = {"hidden_size": width, "intermediate_size": 2 * width, "num_hidden_layers": 2, "num_attention_heads": 2}
+    eyes["layer_scale_init_value"] = 1.0
+    config = hf.InternVLConfig(
+        text_config=hf.Qwen2Config(**words, max_position_embeddings=2048, **SPREAD, **text),
+        vision_config=hf.InternVLVisionConfig(image_size=32, patch_size=8, **eyes, **SPREAD),
+        image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"),
+        image_seq_length=4,
+        tie_word_embeddings=False,
+        **ids,
+    )
+    torch.manual_seed(seed)
+    model = hf.InternVLForConditionalGeneration(config)
+    torch.nn.init.normal_(model.model.vision_tower.embeddings.position_embeddings)  # zeros, as it comes
+    model.save_pretrained(folder)
+    GotOcr2ImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
+
+
+def save_llava_onevision(folder: Path, *, chat: str = CHATML, seed: int = 0, width: int = WIDTH, **text: Any) -> Path:
+    """Save a LLaVA-OneVision: tiles of 32 x 32, 16 rows each and 4 a frame; stills in at most 4 x 4, 2 after that."""
+    import torch
+    import transformers as hf
+    from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
+        LlavaOnevisionImageProcessorPil,
+    )
+
+    special = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<video>")
+    tokenizer = save_tokenizer(folder, special, chat=chat, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    ids = {"bos_token_id": None, "eos_token_id": 2, "pad_token_id": 0}
+    sizes = {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    words = {"hidden_size": width, "intermediate_size": 2 * width, "vocab_size": len(tokenizer), **sizes, **ids}
+    eyes = {"hidden_size": width, "intermediate_size": 2 * width, "num_hidden_layers": 2, "num_attention_heads": 2}
+    grids = [[32 * rows, 32 * columns] for rows in range(1, 5) for columns in range(1, 5)]
+    config = hf.LlavaOnevisionConfig(
+        text_config=hf.Qwen2Config(**words, max_position_embeddings=2048, **SPREAD, **text),
+        vision_config=hf.SiglipVisionConfig(image_size=32, patch_size=8, vision_use_head=False, **eyes, **SPREAD),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        video_token_index=tokenizer.convert_tokens_to_ids("<video>"),
+        image_grid_pinpoints=grids,
+        vision_aspect_ratio="anyres_max_2",
+        **ids,
+    )
+    torch.manual_seed(seed)
+    hf.LlavaOnevisionForConditionalGeneration(config).save_pretrained(folder)
+    prepare = LlavaOnevisionImageProcessorPil(size={"height": 32, "width": 32}, image_grid_pinpoints=grids)
+    prepare.save_pretrained(folder)
+    return folder
+
+
+def save_smolvlm(folder: Path, *, chat: str = "", seed: int = 0, width: int = WIDTH, **text: Any) -> Path:
+    """Save a SmolVLM2: tiles of 32 x 32, 4 rows each, four along a still's longer edge; with the class's template."""
+    import torch
+    import transformers as hf
+    from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
+    from transformers.models.smolvlm.processing_smolvlm import DEFAULT_CHAT_TEMPLATE
+
+    tiles = [f"<row_{row}_col_{column}>" for row in range(1, 5) for column in range(1, 5)]
+    seen = ("<fake_token_around_image>", "<global-img>", "<image>", *tiles)
+    special = ("<|endoftext|>", "<|im_start|>", "<end_of_utterance>", *seen)
+    named = {"bos_token": "<|im_start|>", "eos_token": "<end_of_utterance>", "pad_token": "<|endoftext|>"}
+    tokenizer = save_tokenizer(folder, special, chat=chat or DEFAULT_CHAT_TEMPLATE, **named)
+    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    sizes = {"num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 2048}
+    words = {"hidden_size": width, "intermediate_size": 2 * width, "vocab_size": len(tokenizer), **sizes, **ids}
+    eyes = {"hidden_size": width, "intermediate_size": 2 * width, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = hf.SmolVLMConfig(
+        text_config=hf.LlamaConfig(**words, **SPREAD, **text),
+        vision_config={**eyes, "image_size": 32, "patch_size": 8, **SPREAD},
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        scale_factor=2,
+        **ids,
+    )
+    torch.manual_seed(seed)
+    hf.SmolVLMForConditionalGeneration(config).save_pretrained(folder)
+    prepare = SmolVLMImageProcessorPil(size={"longest_edge": 128}, max_image_size={"longest_edge": 32})
+    prepare.save_pretrained(folder)
+    return folder
+
+
+SAVED = {
+    "video_llava": save_video_llava,
+    "qwen2_5_vl": save_qwen2_5_vl,
+    "internvl": save_internvl,
+    "llava_onevision": save_llava_onevision,
+    "smolvlm": save_smolvlm,
+}

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from local_vlm import processor
-from tiny_vlms import save_qwen2_5_vl, save_video_llava
+from tiny_vlms import save_internvl, save_qwen2_5_vl, save_video_llava
+from videochat_plugins.models.vlm.internvl import InternVL, fit_tiles
 from videochat_plugins.models.vlm.qwen2_5_vl import Qwen25VL, fit_grid
 from videochat_plugins.models.vlm.video_llava import VideoLlava
 
@@ -27,6 +28,11 @@ def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_qwen2_5_vl(tmp_path_factory.mktemp("qwen2_5_vl"))
+
+
+@pytest.fixture(scope="module")
+def internvl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_internvl(tmp_path_factory.mktemp("internvl"))
 
 
 def family(cls: Any, folder: Path) -> Any:
@@ -47,6 +53,43 @@ def test_frames_of_video_llava(llava: Path, size: tuple[int, int], media: Any) -
     expected = prepare([*images.numpy()], return_tensors="pt", return_legacy_image_output=False)["pixel_values"]
     found = family(VideoLlava, llava).pixels(images, media)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("media", ["image", "video"])
+def test_tiles_of_internvl(internvl: Path, size: tuple[int, int], media: Any) -> None:
+    images = frames(2, size)
+    expected = processor(internvl)([*images.numpy()], crop_to_patches=media == "image", return_tensors="pt")
+    found = family(InternVL, internvl)
+    pixels = found.pixels(images, media)
+    assert [pixels.shape[1]] * 2 == expected["num_patches"].tolist()
+    torch.testing.assert_close(pixels.flatten(0, 1), expected["pixel_values"], rtol=0, atol=1e-5)
+    rows, columns = found.layout((size[1], size[0]), media)["tiles"]
+    assert rows * columns + (rows * columns > 1) == pixels.shape[1]
+
+
+@pytest.mark.parametrize(("said", "tiles"), [({}, [3, 4]), ({"max_patches": 6}, [2, 3]), ({"max_patches": 1}, [1, 1])])
+def test_how_many_tiles_internvl_has(internvl: Path, tmp_path: Path, said: Any, tiles: list[int]) -> None:
+    (tmp_path / "config.json").write_bytes((internvl / "config.json").read_bytes())
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(said))
+    assert family(InternVL, tmp_path).layout((36, 48), "image") == {"media": "image", "tiles": tiles}
+
+
+@given(
+    size=st.tuples(st.integers(1, 3000), st.integers(1, 3000)),
+    tile=st.tuples(st.sampled_from([32, 448]), st.sampled_from([32, 448])),
+    tiles=st.tuples(st.integers(1, 4), st.integers(4, 12)),
+)
+@example(size=(448, 448), tile=(448, 448), tiles=(1, 12))
+@example(size=(1344, 1344), tile=(448, 448), tiles=(1, 12))
+@example(size=(640, 427), tile=(448, 448), tiles=(1, 12))
+@example(size=(400, 500), tile=(448, 448), tiles=(2, 2))
+def test_the_grid_of_tiles_is_that_of_the_class(
+    size: tuple[int, int], tile: tuple[int, int], tiles: tuple[int, int]
+) -> None:
+    from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import get_optimal_tiled_canvas
+
+    assert fit_tiles(size, tile, *tiles)[::-1] == get_optimal_tiled_canvas(size, tile, *tiles)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -11,6 +11,9 @@ from tiny_vlms import SAVED, WIDTH
 from videochat import Record, Tokens, UnavailableError, Window
 from videochat_plugins.perceive.embed_vlm import VlmEmbedder
 
+# Rows of a slot of frames of 64 x 48.
+EACH = {"video_llava": 17, "qwen2_5_vl": 12, "internvl": 4, "llava_onevision": 4, "smolvlm": 4}
+
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
@@ -38,12 +41,21 @@ def test_what_a_record_holds(folder: Path) -> None:
     assert slots == 8 / eye.family.frames_in_slot
     assert layout["media"] == "video"
     assert record.tokens is not None
-    assert record.tokens.shape == (slots * (17 if slots == 8 else 12), WIDTH)
+    assert record.tokens.shape == (slots * EACH[folder.name], WIDTH)
     assert record.tokens.dtype == np.float32
     assert Record.from_json(record.to_json(), record.tokens).meta == record.meta
 
 
-@pytest.mark.parametrize(("kind", "rows"), [("video_llava", [0, 16, 34, 51, 85]), ("qwen2_5_vl", [0, 12, 12, 24, 36])])
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [
+        ("video_llava", [0, 16, 34, 51, 85]),
+        ("qwen2_5_vl", [0, 12, 12, 24, 36]),
+        ("internvl", [0, 52, 8, 12, 20]),  # an image in 3 x 4 tiles and one of the whole
+        ("llava_onevision", [0, 44, 8, 12, 20]),  # an image of 16, and 4 lines of 6 with a newline
+        ("smolvlm", [0, 52, 8, 12, 20]),
+    ],
+)
 def test_any_number_of_frames(folders: dict[str, Path], kind: str, rows: list[int]) -> None:
     windows = [look(film(count)) for count in (0, 1, 2, 3, 5)]
     found = see(folders[kind], *windows)
@@ -123,11 +135,14 @@ def test_a_precision(folder: Path, precision: Any, dtype: Any) -> None:
     assert np.abs(np.asarray(record.tokens) - np.asarray(exact.tokens)).max() < 0.2 * np.abs(exact.tokens).max()  # type: ignore[arg-type]
 
 
-def test_numbers_that_overflow_are_told(folder: Path) -> None:
-    eye = embedder(folder)
+@pytest.mark.parametrize(
+    ("precision", "mend"), [("float32", "weights are damaged"), ("bfloat16", "set its precision to float32")]
+)
+def test_numbers_that_overflow_are_told(folder: Path, precision: Any, mend: str) -> None:
+    eye = embedder(folder, precision=precision)
     encode = eye.family.encode
     eye.family.encode = lambda *given: encode(*given) * float("inf")  # type: ignore[method-assign]
-    with pytest.raises(ValueError, match=r"overflow in torch\.float32: set its precision to float32"):
+    with pytest.raises(ValueError, match=rf"overflow in torch\.{precision}: .*{mend}"):
         list(eye.perceive([look(film(2))]))
 
 
@@ -135,17 +150,27 @@ def test_what_it_asks_to_see(folder: Path) -> None:
     eye = VlmEmbedder(VlmEmbedder.Options(checkpoint=str(folder), frames=5, side=20))
     sampling = eye.sampling()
     assert (sampling.frames, sampling.over) == (5, "video")
-    assert sampling.side == (32 if "llava" in str(folder) else 20)  # pictures of 32, or of any size
+    assert sampling.side == (20 if folder.name == "qwen2_5_vl" else 32)  # of any size, or pictures of 32
     assert VlmEmbedder.Options(checkpoint=str(folder)).frames == 8
 
 
-def test_pictures_of_another_size_than_the_tower_takes(folders: dict[str, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "does"),
+    [
+        ("video_llava", "crops them"),
+        ("internvl", "resizes each image"),
+        ("llava_onevision", "resizes each image"),
+    ],
+)
+def test_pictures_of_another_size_than_the_tower_takes(
+    folders: dict[str, Path], tmp_path: Path, kind: str, does: str
+) -> None:
     import shutil
 
-    folder = Path(shutil.copytree(folders["video_llava"], tmp_path / "copy"))
+    folder = Path(shutil.copytree(folders[kind], tmp_path / "copy"))
     file = folder / "preprocessor_config.json"
     file.write_text(file.read_text().replace("32", "48"))
-    with pytest.raises(UnavailableError, match=r"sees pictures of 32x32, and its preprocessor_config\.json crops"):
+    with pytest.raises(UnavailableError, match=rf"sees pictures of 32x32, and its preprocessor_config\.json {does} to"):
         embedder(folder)
     file.write_text(file.read_text().replace('"resample": 3', '"resample": "soft"'))
     with pytest.raises(UnavailableError, match=r"preprocessor_config\.json: resample: "):

@@ -55,7 +55,7 @@ class VisionDecoder(Decoder):
             return super()._inputs(prompt, since)
         inputs: dict[str, Any] = {"input_ids": self._tensor(self._said(prompt)[since:])}
         if found:
-            pooled = {name: self._family.pooled(rows) for name, rows in found.items()}
+            pooled = {name: self._family.pooled(rows, name) for name, rows in found.items()}
             inputs["mm_encoder_outputs"] = {
                 name: BaseModelOutputWithPooling(pooler_output=rows) for name, rows in pooled.items()
             }

@@ -22,7 +22,10 @@ Media = Literal["image", "video"]
 
 # By model_type of config.json: the module beside this one, and the class in it.
 FAMILIES = {
+    "internvl": "internvl:InternVL",
+    "llava_onevision": "llava_onevision:LlavaOneVision",
     "qwen2_5_vl": "qwen2_5_vl:Qwen25VL",
+    "smolvlm": "smolvlm:SmolVLM",
     "video_llava": "video_llava:VideoLlava",
 }
 _DEEP = ("qwen3_vl", "qwen3_vl_moe")
@@ -129,8 +132,8 @@ class Family(ABC):
         """Return a run of rows (n, width) with those that the model itself adds."""
         return given
 
-    def pooled(self, rows: "torch.Tensor") -> Any:
-        """Return rows (n, width) as the class reads them off `mm_encoder_outputs`."""
+    def pooled(self, rows: "torch.Tensor", modality: str) -> Any:
+        """Return the rows (n, width) of a modality as the class reads them off `mm_encoder_outputs`."""
         return rows[None]
 
     def places(self, model: Any, ids: "torch.Tensor", shown: Sequence[Vision]) -> "torch.Tensor | None":

@@ -10,10 +10,18 @@ from videochat_plugins.models.pretrained import load_model
 from videochat_plugins.models.quantised import Quantisation, quantised, quieten
 
 DEFAULT = "LanguageBind/Video-LLaVA-7B-hf"
-RELEASED: Mapping[str, int] = {  # bytes of the weights; half-precision numbers
+RELEASED: Mapping[str, int] = {  # bytes of the weights; half-precision numbers, where nothing else is said
     DEFAULT: 14_730_000_000,
+    "HuggingFaceTB/SmolVLM2-2.2B-Instruct": 8_990_000_000,  # this and the next two: float32
+    "HuggingFaceTB/SmolVLM2-256M-Video-Instruct": 1_030_000_000,
+    "HuggingFaceTB/SmolVLM2-500M-Video-Instruct": 2_030_000_000,
+    "OpenGVLab/InternVL3-1B-hf": 1_880_000_000,
+    "OpenGVLab/InternVL3-2B-hf": 4_180_000_000,
+    "OpenGVLab/InternVL3-8B-hf": 15_890_000_000,
     "Qwen/Qwen2.5-VL-3B-Instruct": 7_510_000_000,
     "Qwen/Qwen2.5-VL-7B-Instruct": 16_580_000_000,
+    "llava-hf/llava-onevision-qwen2-0.5b-ov-hf": 1_790_000_000,
+    "llava-hf/llava-onevision-qwen2-7b-ov-hf": 16_060_000_000,
 }
 _NEEDS = ("config.json", "tokenizer.json|tokenizer.model|vocab.json")
 _CLASS = "AutoModelForImageTextToText"

@@ -33,7 +33,7 @@ class Qwen25VL(Family):
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         """Read how frames are made ready."""
         super().__init__(folder, config)
-        eye = config.get("vision_config", {})
+        eye = config.get("vision_config") or {}
         self.frames_in_slot = int(eye.get("temporal_patch_size", 2))
         self._patch, self._merge = int(eye.get("patch_size", 14)), int(eye.get("spatial_merge_size", 2))
         self._pictures = {media: Pictures.read(folder, media) for media in _MEDIA}
@@ -76,7 +76,7 @@ class Qwen25VL(Family):
         media = media_of(part.layout)
         return f"<|vision_start|>{self.token(media)}<|vision_end|>" * (part.slots if media == "image" else 1)
 
-    def pooled(self, rows: "torch.Tensor") -> Any:
+    def pooled(self, rows: "torch.Tensor", modality: str) -> Any:
         """Return rows as the class reads them: one tensor (n, width) for each video or image."""
         return (rows,)
 
