@@ -3,22 +3,12 @@
 Its answers are noise; what is tested is that all of them comes through, and what is said about it.
 """
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from openai_server import closed_port
-from tiny_llama import save_tiny_llama
+from transformers_server import PROGRAM, Serving, serving_tiny_llama
 from videochat import Generation, LLMError, Message, Reply, Text
 from videochat_plugins.llm.langchain import LangChain
 from videochat_plugins.llm.openai import OpenAI
@@ -28,8 +18,6 @@ for module in ("fastapi", "uvicorn", "torch"):
     pytest.importorskip(module, reason="transformers[serving] is not installed")
 pytest.importorskip("openai", reason="the extra openai is not installed")
 
-PROGRAM = Path(sys.executable).with_name("transformers")
-START = 120  # seconds that the server may take to listen, on a busy machine
 TALK = (
     Message("system", (Text("You watch. "), Text("00:00-00:02 a dog runs – ✓ across the street"))),
     Message("user", (Text("Question: What does the dog do?"),)),
@@ -38,41 +26,10 @@ TALK = (
 pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="the program transformers is not installed")
 
 
-class Serving(NamedTuple):
-    """Where the server listens, and the model's name there."""
-
-    url: str
-    model: str
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    folder = save_tiny_llama(tmp_path_factory.mktemp("llama"))
-    settings = folder / "generation_config.json"  # the server draws lots, above temperature 0, only if that says so
-    settings.write_text(json.dumps({**json.loads(settings.read_text()), "do_sample": True}))
-    log, port = folder.parent / "serve.log", closed_port()
-    command = [str(PROGRAM), "serve", "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "HF_HOME": str(folder.parent / "hub")}
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, start_new_session=True)
-    try:
-        deadline = time.monotonic() + START
-        while not listens(f"http://127.0.0.1:{port}/health"):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
-        yield Serving(f"http://127.0.0.1:{port}/v1", str(folder))
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def listens(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return False
+    with serving_tiny_llama(tmp_path_factory.mktemp("server")) as found:
+        yield found
 
 
 def through_openai(server: Serving, **options: Any) -> Remote:

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, SecretStr
 
 from videochat import LLM, Frames, Generation, LLMError, Message, Reply, Sampling, Text, Usage
 from videochat.budget import estimate
+from videochat.component import FASTER_ONLY
 from videochat.prompt import Part
 from videochat.record import fold
 from videochat_plugins.llm.remote_content import Detail, count, to_json
@@ -40,9 +41,9 @@ class Remote(LLM):
 
         model_config = ConfigDict(hide_input_in_errors=True)
 
-        timeout: float = Field(default=60.0, gt=0, le=3600)
+        timeout: float = Field(default=60.0, gt=0, le=3600, json_schema_extra=FASTER_ONLY)
         """Longest wait in seconds for the connection, and for each next piece of the answer."""
-        retries: int = Field(default=2, ge=0, le=10)
+        retries: int = Field(default=2, ge=0, le=10, json_schema_extra=FASTER_ONLY)
         """How often a request that failed before its answer began is tried again."""
         window: int = Field(default=128_000, gt=0)
         """Tokens that the model takes, prompt and answer together."""

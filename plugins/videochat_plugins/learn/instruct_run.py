@@ -1,0 +1,205 @@
+"""Makes training data of many videos: one thread watches, several ask the language model, one writes down.
+
+A stack is watched with by one thread only. A language model that loads weights is one and answers one request after the
+other, once all videos are watched, so that perceivers and it need not be held at once; of one that is asked over a
+network each thread has its own.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import partial
+from queue import SimpleQueue
+
+from videochat import LLM, Event, LLMError, Pool, Stack, StackError, VideoChatError, VideoError
+from videochat.cache import digest, identity
+from videochat.component import checkpoints
+from videochat.context import Fault
+from videochat.extras import prepare
+from videochat.registry import registry
+from videochat_plugins.learn.instruct_parts import Entry, Parts, Piece
+from videochat_plugins.learn.instruct_prompts import Prompts, Shown
+from videochat_plugins.learn.instruct_shown import asks, show
+from videochat_plugins.learn.instruct_sources import Source
+from videochat_plugins.learn.instruct_write import Cost, Rejected, write
+
+VERSION = 1  # raised when the same stack, model and prompts make something else
+AHEAD = 4  # pieces that may wait for each thread that asks
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be made of one video."""
+
+    source: Source
+    make: tuple[str, ...]
+    shown: Shown = field(default_factory=lambda: Shown("", "", 0.0))
+    faulty: bool = False
+
+
+@dataclass
+class Outcome:
+    """What a run did."""
+
+    costs: dict[str, Cost] = field(default_factory=dict)  # by what was made
+    failed: list[tuple[Source, str, VideoChatError]] = field(default_factory=list)  # with what was to be made
+    faults: list[tuple[Source, Fault]] = field(default_factory=list)  # of perceivers
+    before: int = 0  # pieces of earlier runs
+    watching: float = 0.0  # seconds
+    seconds: float = 0.0
+
+
+class Making:
+    """One way to make training data: a stack, its language model, the prompts.
+
+    Args:
+        stack: what watches and writes.
+        prompts: the paper's tables.
+        make: "descriptions", "conversations", "captions".
+        seed: of the instructions that are drawn.
+    """
+
+    def __init__(self, stack: Stack, prompts: Prompts, make: Sequence[str], seed: int) -> None:
+        self.stack, self.prompts, self.make, self.seed = stack, prompts, tuple(make), seed
+        seen = {place: identity(part, stack.pool) for place, part in stack.components() if place != "llm"}
+        self._seen = digest({"seen": seen, "fence": stack.fence})
+        self._asked = digest({"llm": identity(stack.llm, stack.pool)})
+
+    def key(self, source: Source, make: str) -> str:
+        """Return what stands for all that decides a piece."""
+        asked = "" if make == "captions" else self._asked
+        return digest([VERSION, source.hash, make, self._seen, self.prompts.digest(make), asked])
+
+    def missing(self, source: Source, parts: Parts) -> tuple[str, ...]:
+        """Return what is not made of a video yet, or was made while perceivers faulted."""
+        found = {make: parts.pieces.get(self.key(source, make)) for make in self.make}
+        return tuple(make for make, piece in found.items() if piece is None or piece.faulty)
+
+    def entries(self, sources: Sequence[Source], parts: Parts) -> Iterator[Entry]:
+        """Yield what is made of videos, video by video, with instructions drawn."""
+        for source in sources:
+            for make in self.make:
+                if piece := parts.pieces.get(self.key(source, make)):
+                    yield Entry(source.name, self.prompts.instruction(make, self.seed, source.hash), piece)
+
+
+def run(making: Making, sources: Sequence[Source], parts: Parts, jobs: int) -> Outcome:
+    """Make what is missing, and add each piece to the parts as soon as it is there.
+
+    What fails of one video is set aside, and the others go on.
+
+    Args:
+        making: what to make, and how.
+        sources: the videos, each once.
+        parts: where pieces go; the caller keeps other runs out.
+        jobs: how many requests may be under way at once.
+
+    Raises:
+        UnavailableError: if a model cannot be had; nothing was watched then.
+        LLMError: if the language model cannot be loaded.
+    """
+    began, stack = time.perf_counter(), making.stack
+    todo = [Task(source, missing) for source in sources if (missing := making.missing(source, parts))]
+    total = sum(len(task.make) for task in todo)
+    outcome = Outcome({make: Cost() for make in making.make}, before=len(sources) * len(making.make) - total)
+    talks = any(asks(task.make) for task in todo)
+    if todo:
+        prepare([part for _, part in stack.components() if talks or part is not stack.llm])
+    watched: Iterable[Task] = _watched(making, todo, outcome)
+    if alone := talks and bool(checkpoints([stack.llm])):
+        watched, jobs = list(watched), 1
+        stack.pool.trim(checkpoints([stack.llm]))
+    try:
+        models = [stack.llm] if alone or not talks else [type(stack.llm)(stack.llm.options) for _ in range(jobs)]
+        if talks:
+            _load(models, stack.pool)
+        _make(making, watched, total, parts, models, outcome)
+    finally:
+        stack.close()
+    outcome.seconds = time.perf_counter() - began
+    return outcome
+
+
+def _watched(making: Making, todo: Sequence[Task], outcome: Outcome) -> Iterator[Task]:
+    """Yield videos as they are watched, with what prompts tell of them."""
+    for task in todo:
+        began = time.perf_counter()
+        try:
+            context = making.stack.watch(task.source.path)
+            shown = show(context, making.stack.llm, making.prompts, making.make)
+        except (VideoError, StackError) as error:  # of this video
+            outcome.failed += [(task.source, make, error) for make in task.make]
+            continue
+        finally:
+            outcome.watching += time.perf_counter() - began
+        outcome.faults += [(task.source, fault) for fault in context.faults]
+        yield Task(task.source, task.make, shown, bool(context.faults))
+
+
+def _make(
+    making: Making, watched: Iterable[Task], total: int, parts: Parts, models: Sequence[LLM], outcome: Outcome
+) -> None:
+    """Ask for all pieces of watched videos, one of each model at once, and add them to the parts as they come."""
+    free: SimpleQueue[LLM] = SimpleQueue()
+    for model in models:
+        free.put(model)
+    waiting: dict[Future[Piece], tuple[Source, str, Cost]] = {}
+    done = 0
+
+    def work(task: Task, make: str, cost: Cost) -> Piece:
+        model = free.get()
+        try:
+            return _piece(model, making, task, make, cost)
+        finally:
+            free.put(model)
+
+    def collect(finished: Iterable[Future[Piece]]) -> None:
+        nonlocal done
+        for future in finished:
+            source, make, cost = waiting.pop(future)
+            outcome.costs[make].add(cost)
+            try:
+                parts.add(future.result())
+            except LLMError as error:
+                outcome.failed.append((source, make, error))
+            done += 1
+            registry().observe(Event("llm", "instruct", done, total))
+
+    pool = ThreadPoolExecutor(len(models), "instruct")
+    try:
+        for task in watched:
+            for make in task.make:
+                cost = Cost()
+                waiting[pool.submit(work, task, make, cost)] = task.source, make, cost
+            collect([future for future in waiting if future.done()])
+            while len(waiting) > AHEAD * len(models):
+                collect(wait(waiting, return_when=FIRST_COMPLETED).done)
+        while waiting:
+            collect(wait(waiting, return_when=FIRST_COMPLETED).done)
+    finally:  # stopped with Ctrl-C, what is being answered is paid for and kept
+        pool.shutdown(cancel_futures=True)
+        for future in waiting:
+            if not future.cancelled() and future.exception() is None:
+                parts.add(future.result())
+        for model in models:
+            model.close()
+
+
+def _piece(llm: LLM, making: Making, task: Task, make: str, cost: Cost) -> Piece:
+    """Return one piece, made or set aside."""
+    made = partial(Piece, making.key(task.source, make), make, faulty=task.faulty, left_out=task.shown.left_out)
+    try:
+        return made(rounds=write(llm, making.prompts, make, task.shown, cost))
+    except Rejected as error:
+        return made(reason=error.reason, raw=error.raw)
+
+
+def _load(models: Sequence[LLM], pool: Pool) -> None:
+    try:
+        for model in models:
+            model.load(pool)
+    except VideoChatError:
+        raise
+    except Exception as error:  # a stranger's backend may raise anything
+        raise LLMError(f"the language model failed: {type(error).__name__}: {error}") from error

@@ -1,0 +1,123 @@
+"""`videochat instruct` over OpenAI's protocol: against `transformers serve`, and against a server with a script."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from instruct_script import conversation, description
+
+from command_line import Done, run
+from media import make
+from openai_server import Server, error, serving, stream
+from transformers_server import PROGRAM, Serving, serving_tiny_llama
+
+pytest.importorskip("openai", reason="the extra openai is not installed")
+pytest.importorskip("cv2", reason="the extra offline is not installed")
+
+STACK = "segment: {use: fixed, seconds: 1}\nperceive:\n  look: {use: look, over: 1}\n"
+ABOUT = "a bar code"
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clips")
+    for name, width in (("a.mp4", 48), ("b.mp4", 64)):
+        make(folder / name, frames=8, fps=4, size=(width, 48))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("videochat_plugins.llm.remote.FIRST_WAIT", 0.01)
+    (tmp_path / "s.yaml").write_text(STACK)
+
+
+def instruct(url: str, *arguments: str | Path, **options: str | int) -> Done:
+    llm = {"use": "openai", "model": "tiny", "base_url": url, "retries": 1, **options}
+    return run("instruct", *arguments, "-o", "out", "-c", "s.yaml", "--set", f"llm={json.dumps(llm)}")
+
+
+def lines(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path("out", name).read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    for module in ("fastapi", "uvicorn", "torch"):
+        pytest.importorskip(module, reason="transformers[serving] is not installed")
+    if not PROGRAM.exists():
+        pytest.skip("the program transformers is not installed")
+    with serving_tiny_llama(tmp_path_factory.mktemp("server")) as found:
+        yield found
+
+
+def test_a_real_server_whose_answers_are_noise(server: Serving, clips: Path) -> None:
+    done = instruct(server.url, clips, "--jobs", "2", "--json", model=server.model, max_tokens=30)
+    assert done.code == 4, done
+    assert json.loads(Path("out/instruct.json").read_text()) == []
+    costs = done.json["costs"]
+    for make_ in ("descriptions", "conversations"):
+        assert costs[make_]["requests"] == 4  # each asked for twice
+        assert costs[make_]["answer"] == 4 * 30
+        assert costs[make_]["prompt"] > 4 * 100
+        assert not costs[make_]["estimated"]
+    rejected = lines("rejected.jsonl")
+    assert [(row["video"], row["make"]) for row in rejected] == [
+        (name, make_) for name in ("a.mp4", "b.mp4") for make_ in ("descriptions", "conversations")
+    ]
+    assert all("it was cut off after 30 tokens" in row["reason"] and row["raw"] for row in rejected)
+
+
+def prompts(server: Server) -> list[list[dict[str, str]]]:
+    return [request.body["messages"] for request in server.requests]
+
+
+def test_what_a_server_is_sent_and_what_is_made_of_its_answers(clips: Path) -> None:
+    steps = [stream(description(ABOUT), usage=(100, 200))] * 2 + [stream(*conversation(ABOUT), usage=(300, 50))]
+    with serving(*steps) as server:
+        done = instruct(server.url, clips / "a.mp4", "--jobs", "1", "--json")
+        assert done.code == 0, done
+        describe, correct, converse = prompts(server)
+    assert [turn["role"] for turn in describe + correct] == ["user", "user"]
+    assert [turn["role"] for turn in converse] == ["system", "user"]
+    assert "00:00-00:01 look: " in describe[0]["content"]
+    assert description(ABOUT) in correct[0]["content"]
+    first, second = json.loads(Path("out/instruct.json").read_text())
+    assert first["QA"][0]["a"] == description(ABOUT)
+    assert second["QA"][2]["q"] == "What changes first?"
+    spent = {make_: (cost["prompt"], cost["answer"]) for make_, cost in done.json["costs"].items()}
+    assert spent == {"descriptions": (200, 400), "conversations": (300, 50)}
+
+
+def test_a_failure_is_tried_again_by_the_backend(clips: Path) -> None:
+    good = stream(description(ABOUT))
+    with serving(error(503, "busy"), good, error(429, "wait", retry_after="0"), good) as server:
+        done = instruct(server.url, clips / "a.mp4", "--make", "descriptions")
+        assert done.code == 0, done
+        assert len(server.requests) == 4
+
+
+def test_what_fails_in_the_end_is_set_aside_and_the_others_go_on(clips: Path) -> None:
+    good = stream(description(ABOUT))
+    with serving(error(503, "busy"), error(503, "busy"), good) as server:
+        words = (clips, "--make", "descriptions", "--jobs", "1")
+        done = instruct(server.url, *words)
+        assert done.code == 5, done
+        (row,) = lines("rejected.jsonl")
+        assert row["video"] == "a.mp4"
+        assert "503, the server failed (2 tries)" in row["reason"]
+        assert [entry["video"] for entry in json.loads(Path("out/instruct.json").read_text())] == ["b.mp4"]
+        before = len(server.requests)
+        assert instruct(server.url, *words).code == 5  # the same of two videos
+        assert len(server.requests) == before + 2
+
+
+def test_a_server_that_is_not_there(clips: Path) -> None:
+    with serving(stream("")) as server:
+        url = server.url
+    done = instruct(url, clips, "--make", "conversations")
+    assert done.code == 4
+    assert done.err.count("set aside: ") == 2
