@@ -109,7 +109,9 @@ class Chat:
         self._seen = see(stack, self.contexts) if "video" in shown else Seen()
         if not self._seen.parts and "video" in shown and "textualizing_videos" not in shown:
             words = "shows the model the video itself, and there is nothing to show: no embeddings, no frames of it"
-            raise StackError(f"the prompt {stack.prompt_name} {words}; take another prompt or llm")
+            faults = (f"{fault.source}: {fault.reason}" for context in self.contexts for fault in context.faults)
+            why = next(faults, "take another prompt or llm")
+            raise StackError(f"the prompt {stack.prompt_name} {words}; {why}")
         kinds = {"caption_step": ("caption",), "dense_step": ("region",)}
         steps = {name: min(step(stack, of, c.segments) for c in self.contexts) for name, of in kinds.items()}
         self._steps: dict[str, Part] = {name: Text(in_words(seconds), name) for name, seconds in steps.items()}
@@ -148,11 +150,14 @@ class Chat:
         taken = self._size(self._fill(question, []))
         room = llm.window - llm.generation.max_tokens - taken - llm.turn  # of the answer
         if room <= 0:
+            placed = self.stack.template.placeholders
             visual = sum(map(llm.count, self._seen.parts))
-            if visual > taken // 2:
+            times = sum(llm.count(part) for name, part in self._seen.words.items() if name in placed)
+            if visual + times > taken // 2:
                 raise StackError(
-                    f"the video itself takes {visual} of the {llm.window} tokens that the model reads and writes: "
-                    "show fewer frames, or put `moviechat` under refine, which keeps a film in a fixed number of slots"
+                    f"the video itself takes {visual} of the {llm.window} tokens that the model reads and writes, "
+                    f"its times {times}: show fewer frames, or put `moviechat` under refine, with as few slots "
+                    "(its option `long`) as fit"
                 )
             raise StackError(f"the question leaves no room for the video in a window of {llm.window} tokens")
         lines = [line for video in self._whole for line in video]

@@ -87,9 +87,9 @@ def compare(video: Path, questions: Sequence[str], stacks: Sequence[Stack]) -> I
         UnavailableError, VideoError, StackError: if that is known before the first stack has watched.
     """
     for stack in stacks:
-        prepare([component for _, component in stack.components()])
+        stack.plan(video)  # before anything is downloaded
     for stack in stacks:
-        stack.plan(video)
+        prepare([component for _, component in stack.components()])
     with _one_pool(stacks):
         for turn in _turns(stacks):
             yield from _take_turn(video, questions, [(number, stacks[number]) for number in turn])

@@ -162,7 +162,7 @@ def _cited(citations: Sequence[Citation], hours: bool) -> str:
     if not citations:
         return '<p class="quiet"></p>'
     rows = "".join(
-        f"<dt>{span_stamp(c.start, c.end, hours)}</dt><dd>{_text(f'{c.source}: {c.text}')}</dd>"
+        f"<dt>{span_stamp(c.start, c.end, hours)}</dt><dd>{_text(': '.join(filter(None, (c.source, c.text))))}</dd>"
         for c in citations[:_CITED]
     )
     more = f"<dt></dt><dd>and {len(citations) - _CITED:,} more</dd>" if len(citations) > _CITED else ""

@@ -32,6 +32,7 @@ class Task:
     sampling: Sampling
     spans: tuple[Span, ...]  # of its windows, in order
     store: Windows
+    unknown: bool = False  # whether its windows are the segments, and those are not known yet
 
     @property
     def missing(self) -> list[Span]:
@@ -89,8 +90,7 @@ class Plan:
     @property
     def loads(self) -> list[str]:
         """The places in the stack whose models a watch would load: those whose work the cache does not hold."""
-        fresh = self.segments is None  # then it is not known which windows there are
-        work: dict[str, Component] = {f"perceive.{t.name}": t.perceiver for t in self.tasks if fresh or t.missing}
+        work: dict[str, Component] = {f"perceive.{t.name}": t.perceiver for t in self.tasks if t.missing or t.unknown}
         fresh, key = bool(work), self.perceived
         for name, refiner in self.stack.refiners.items():
             key = self.refined(key, name)
@@ -208,8 +208,10 @@ def _task(
     if sampling.subtitles and video.subtitles is not None:
         about["subtitles"] = file_hash(video.subtitles)
     store = Windows(root() / video.hash[:32] / digest(about), about)
-    spans = tuple(windows_over(sampling.over, span, segments or ())) if _is_needed(stack, video, perceiver) else ()
-    return Task(name, perceiver, sampling, spans, store)
+    needed = _is_needed(stack, video, perceiver)
+    spans = tuple(windows_over(sampling.over, span, segments or ())) if needed else ()
+    unknown = needed and segments is None and sampling.over == "segment"
+    return Task(name, perceiver, sampling, spans, store, unknown)
 
 
 def _is_needed(stack: "Stack", video: Video, perceiver: Perceiver) -> bool:

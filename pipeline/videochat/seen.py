@@ -26,13 +26,18 @@ class Seen:
 
     @classmethod
     def of(cls, shown: Sequence[tuple[Context, Shown]]) -> Self:
-        """Return videos with what each is shown as; where they are several, each has its name before it."""
+        """Return videos with what each is shown as; where they are several, each has its name before it.
+
+        Those of which there is nothing to show are passed over, but counted: their text has a number too.
+        """
         parts: list[Part] = []
         told: dict[str, list[str]] = {name: [] for name in _TOLD}
         for i, (context, found) in enumerate(shown, start=1):
+            if not found:
+                continue
             if len(shown) > 1:
                 title = f"Video {i}, {fold(context.video.path.name)}: "
-                parts.append(Text(title if i == 1 else f"\n{title}", "video"))
+                parts.append(Text(f"\n{title}" if parts else title, "video"))
             parts += found
             hours = needs_hours(context.video.duration)
             times = [time for part in found for time in part.times]
@@ -48,7 +53,7 @@ def see(stack: "Stack", contexts: Iterable[Context]) -> Seen:
     shown: list[tuple[Context, Shown]] = [(context, list(Tokens.join(_embedded(context)))) for context in contexts]
     if not any(parts for _, parts in shown):
         shown = [(context, _frames(stack, context)) for context, _ in shown]
-    return Seen.of([(context, parts) for context, parts in shown if parts])
+    return Seen.of(shown)
 
 
 def _embedded(context: Context) -> list[Record]:

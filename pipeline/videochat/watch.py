@@ -6,6 +6,7 @@ the next one goes on from there.
 """
 
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
@@ -19,7 +20,7 @@ from filelock import FileLock, Timeout
 from videochat.component import checkpoints
 from videochat.context import Context, Cost, Fault
 from videochat.errors import VideoChatError, VideoError
-from videochat.extras import prepare
+from videochat.extras import prepare, require
 from videochat.hookspecs import Event
 from videochat.perceive import Result, perceive
 from videochat.plan import Plan, Task, make_plan
@@ -51,7 +52,10 @@ def watch(
             the language model cannot read.
         UnavailableError: if an extra or a model cannot be had; nothing has been decoded then.
     """
-    prepare([component for _, component in stack.components() if component is not stack.llm])
+    parts = [component for _, component in stack.components() if component is not stack.llm]
+    require(parts)
+    stack.reader.probe(path)  # for a file that cannot be read nothing is downloaded
+    prepare(parts)
     stack.check_reach()
     plan = make_plan(stack, path, start, end, at)
     if plan.segments is None:
@@ -68,7 +72,7 @@ def watch(
         for task in plan.tasks:
             task.store.refresh()  # another process may have been here while this one waited
             ledger[task.name].cached = task.cached
-        memory = _memory(stack.pool)
+        memory = _memory(stack.pool) if plan.loads else sys.maxsize  # asking may load torch
         stays = _fits_whole(stack, memory)  # for the next video
         groups = [[task for task in plan.tasks if task.missing]] if stays else plan.groups(memory)
         for i, group in enumerate(groups, start=1):

@@ -51,6 +51,26 @@ def test_long_answers_wrap_and_many_stretches_are_counted(tmp_path: Path) -> Non
     assert done.out.count("and 2 more") == 2
 
 
+def test_stacks_of_one_name_are_called_by_their_files(clip: Path, cheap: Path, bad: Path, tmp_path: Path) -> None:
+    (tmp_path / "my").mkdir()
+    namesake = bad.rename(tmp_path / "my" / cheap.name)
+    done = run("compare", clip, "What?", "-c", cheap, "-c", namesake, "-c", cheap, "--json")
+    assert [row["stack"] for row in done.json["answers"]] == [str(cheap), str(namesake), str(cheap)]
+    assert f"error: {namesake}: the language model failed" in done.err
+    again = run("compare", clip, "What?", "-c", cheap, "-c", cheap, "--json")
+    assert [row["stack"] for row in again.json["answers"]] == ["cheap", "cheap"]
+
+
+def test_all_times_of_a_long_film_have_hours(tmp_path: Path) -> None:
+    film = make(tmp_path / "film.mp4", times=[0.0, 1800.0, 3600.0], size=(32, 32)).path
+    says = CHEAP.replace("seconds: 1", "seconds: 600").replace("talker", "talker, says: ['0:10:00-0:20:00']")
+    (tmp_path / "slow.yaml").write_text(says)
+    broken = ("--set", "perceive.bad={use: failing}")
+    done = run("compare", film, "When?", "-c", tmp_path / "slow.yaml", "-c", tmp_path / "slow.yaml", *broken)
+    assert done.out.count("0:10:00-0:20:00") == 4  # what it said and what that rests on, twice
+    assert "slow: bad at 0:00:00-0:10:00" in done.err
+
+
 def test_json(clip: Path, cheap: Path, other: Path) -> None:
     found = run("compare", clip, "What?", "-c", cheap, "-c", other, "--json").json
     assert set(found) == {"question", "answers"}
@@ -110,8 +130,9 @@ def test_a_bad_file(clip: Path, cheap: Path, tmp_path: Path, name: str, data: by
     assert words in message
 
 
-def test_no_question(clip: Path, cheap: Path) -> None:
-    assert "--questions FILE" in complaint(run("compare", clip, "-c", cheap, "-c", cheap), 2)
+@pytest.mark.parametrize("questions", [(), ("",), ("What?", " \n")])
+def test_no_question(clip: Path, cheap: Path, questions: tuple[str, ...]) -> None:
+    assert "--questions FILE" in complaint(run("compare", clip, *questions, "-c", cheap, "-c", cheap), 2)
 
 
 def test_one_stack_is_not_enough(clip: Path, cheap: Path) -> None:

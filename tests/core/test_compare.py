@@ -265,6 +265,16 @@ def test_an_error_keeps_its_exit_code(clip: Path) -> None:
     assert isinstance(row.error, LLMError)
 
 
+class Remote(Echo):
+    """Has its model elsewhere, and must not fetch it."""
+
+    def weights(self) -> Sequence[Weights]:
+        return [Weights("model", here=False)]
+
+    def fetch(self) -> None:
+        raise AssertionError("downloaded")
+
+
 def test_what_is_known_before_is_refused_at_once(clip: Path, tmp_path: Path) -> None:
     class Lost(Echo):
         def check(self) -> None:
@@ -277,3 +287,9 @@ def test_what_is_known_before_is_refused_at_once(clip: Path, tmp_path: Path) -> 
     with pytest.raises(VideoError, match="no such file"):
         list(compare(tmp_path / "none.mp4", ["What?"], [Stack(read=reader, llm=Talker())]))
     assert reader.passes == 0
+
+
+def test_nothing_is_downloaded_for_a_video_that_cannot_be_read(tmp_path: Path) -> None:
+    stacks = [Stack(perceive={"it": Remote(fps=1)}, llm=Talker()) for _ in range(2)]
+    with pytest.raises(VideoError, match="no such file"):
+        list(compare(tmp_path / "none.mp4", ["What?"], stacks))

@@ -144,7 +144,7 @@ def test_the_page_forbids_itself_all_but_what_it_holds() -> None:
 def test_what_an_answer_shows() -> None:
     answers = [
         row(0, 0, "It is red.", citations=cited((1, 2), (1, 2), (3, 5))),
-        row(1, 0, "It is", error=LLMError("out of words"), peak=Peak()),
+        row(1, 0, "It is", error=LLMError("out of words"), peak=Peak(), citations=cited((4, 6), text="")),
         row(1, 1, "Nine.", usage=Usage(10, 2, estimated=True), peak=Peak(), left_out="3 lines"),
     ]
     said = "|".join(Outline(page(BLIND, Counting(), ["What?", "How many?"], ["one", "two"], answers)).texts)
@@ -154,7 +154,7 @@ def test_what_an_answer_shows() -> None:
         "It is red.|rests on 3 records|00:01-00:02|look: a bar code|",
         "first piece|0.25 s|whole answer|1.75 s|prompt tokens|1,234|visual tokens|96|answer tokens|56",
         "peak memory|2.50 GB|peak on the GPU|4 MB",
-        "It is|out of words",
+        "It is|out of words|rests on 1 record|00:04-00:06|look|",  # an embedding has no words
         "prompt tokens|~10",
         "peak memory|unknown",
         "did not fit the model's window: |3 lines",

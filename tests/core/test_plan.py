@@ -293,6 +293,18 @@ def test_before_the_segments_are_known_every_model_would_be_loaded(tmp_path: Pat
     assert (plan.segments, plan.loads) == (None, ["perceive.p0"])
 
 
+def test_what_does_not_wait_for_the_segments_is_known_before_them(tmp_path: Path) -> None:
+    model = [Weights("blip/base@1")]
+    asks = [Sampling(fps=1, over=5), Sampling(frames=1, over="video"), Sampling(audio_rate=16_000), Sampling(fps=1)]
+    silent = {"streams": BOTH[:1]}
+    plan = plan_of(tmp_path, *(Asks(ask, model) for ask in asks), video=silent, segment=Halves())
+    assert plan.segments is None
+    assert plan.loads == ["perceive.p0", "perceive.p1", "perceive.p3"], "there is nothing to hear"
+    for task in plan.tasks[:2]:
+        task.store.append([(span, []) for span in task.spans])
+    assert plan.loads == ["perceive.p3"]
+
+
 def test_refiners_are_loaded_where_what_they_made_is_not_kept(tmp_path: Path) -> None:
     perceive, refine = {"a": Weighty(5, fps=1)}, {"first": Heavy(), "second": Heavy()}
     clip = make(tmp_path / "clip.mp4", frames=50, size=(64, 48)).path

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from components import Echo, Embedding
 from media import make
 from speakers import Talker
-from videochat import Frames, Record, Span, Stack, StackError, Text, Tokens, Video
+from videochat import Frames, Record, Span, Stack, StackError, Text, Tokens, Video, Window
 from videochat.chat import Answer, Chat
 from videochat.context import Context
 from videochat.seen import Seen, see
@@ -88,6 +88,17 @@ def test_several_videos_are_told_apart_by_name(prompt: str) -> None:
     assert all(part.name for part in system.parts[:4:2] if isinstance(part, Text)), "names of files are data"
 
 
+def test_a_video_of_which_there_is_nothing_to_show_keeps_its_number(tmp_path: Path) -> None:
+    (tmp_path / "hybrid.txt").write_text("{textualizing_videos}\n{video} at {times} s.\nQuestion: {question}")
+    llm = Talker()
+    stack = Stack(llm=llm, prompt=str(tmp_path / "hybrid.txt"))
+    heard = context_of(stack, [Record("speech", 0, 1, "hello")], "a.ogg")
+    read(stack.chat(heard, context_of(stack, [embedding(0, 6)], "b.mp4")), "What is in video 2?")
+    text = llm.heard[0][0].text
+    assert "Video 1, a.ogg:\n00:00-00:01 speech: hello\nVideo 2, b.mp4:\n" in text
+    assert text.endswith("\nVideo 2, b.mp4:  at 3.0 s.")
+
+
 def test_perceivers_come_one_after_the_other_in_the_order_of_the_stack() -> None:
     stack = Stack(perceive={"late": Echo(fps=1), "early": Echo(fps=1)})
     records = [embedding(i, i + 1, source=name) for i in range(2) for name in ("early", "late")]
@@ -107,8 +118,25 @@ def test_a_video_too_large_for_the_model_is_named_as_what_is_too_large(prompt: s
     llm = Talker(window=300)
     stack = Stack(llm=llm, prompt=prompt)
     chat = stack.chat(context_of(stack, [embedding(0, 6, rows=299)]))
-    with pytest.raises(StackError, match=r"the video itself takes 299 of the 300 tokens .*moviechat"):
+    with pytest.raises(StackError, match=r"the video itself takes 299 of the 300 tokens .*moviechat.*`long`"):
         chat.ask("What?")
+
+
+def test_so_is_a_video_of_many_stretches(prompt: str) -> None:
+    stack = Stack(llm=Talker(window=100), prompt=prompt)
+    chat = stack.chat(context_of(stack, [embedding(i, i + 1, rows=1) for i in range(40)]))
+    with pytest.raises(StackError, match=r"the video itself takes 40 of the 100 tokens .*, its times 81: show fewer"):
+        chat.ask("What?")
+
+
+def test_why_there_is_nothing_to_see(clip: Path) -> None:
+    class Broken(Embedding):
+        def see(self, window: Window) -> Sequence[Record]:
+            raise RuntimeError("the lens is dirty")
+
+    stack = Stack(perceive={"eye": Broken(fps=2)}, prompt="embed", llm=Talker())
+    with pytest.raises(StackError, match=r"there is nothing to show: .*; eye: RuntimeError: the lens is dirty"):
+        stack.chat(stack.watch(clip))
 
 
 def test_nothing_to_see_is_told_as_nothing() -> None:

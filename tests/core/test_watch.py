@@ -1,5 +1,7 @@
 """Watching real files through the real reader: the same records however it runs, events, ledger, stretches, moments."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -108,6 +110,18 @@ def test_a_second_watch_perceives_and_decodes_nothing(clip: Path) -> None:
     cost = second.ledger[0]
     assert (cost.cached, cost.windows, cost.frames, cost.batches, cost.bytes) == (len(eye.spans), 0, 0, 0, 0)
     assert second.ledger[1].cached == 1
+
+
+def test_what_the_cache_has_needs_no_torch(clip: Path) -> None:
+    code = """
+import sys
+from components import Weighty
+from videochat import Stack
+Stack(perceive={"it": Weighty(5, fps=1)}, segment={"use": "fixed", "seconds": 1}).watch(sys.argv[1])
+assert "torch" not in sys.modules
+"""
+    stack(perceive={"it": Weighty(5, fps=1)}, segment={"use": "fixed", "seconds": 1}).watch(clip)
+    subprocess.run([sys.executable, "-c", code, str(clip)], cwd=Path(__file__).parents[1], check=True, timeout=60)
 
 
 def test_one_changed_option_runs_only_that_plugin_again(clip: Path) -> None:

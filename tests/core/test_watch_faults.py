@@ -69,6 +69,13 @@ def test_models_are_fetched_before_anything_is_read(clip: Path) -> None:
     assert reader.passes == 0
 
 
+def test_nothing_is_fetched_for_a_video_that_cannot_be_read(tmp_path: Path) -> None:
+    perceiver = Remote(10, fps=2)
+    with pytest.raises(VideoError, match="no such file"):
+        stack(perceive={"it": perceiver}).watch(tmp_path / "none.mp4")
+    assert perceiver.fetched == 0
+
+
 def test_a_model_is_fetched_once(clip: Path) -> None:
     perceiver = Remote(10, fps=2)
     made = stack(perceive={"it": perceiver})

@@ -11,12 +11,13 @@ import typer
 from videochat.cli.display import progress, say, show, table
 from videochat.cli.options import Device, Hosts, Json, Media, Model, Quiet, Settings, open_stack
 from videochat.cli.questions import read_questions
-from videochat.clock import HOUR, span_stamp
+from videochat.clock import needs_hours, span_stamp
 from videochat.errors import StackError
 
 if TYPE_CHECKING:
     from videochat.compare import Row
     from videochat.stack import Stack
+    from videochat.video import Video
 
 _SHOWN = 4  # stretches in a cell of the table; --json and --html have more
 
@@ -51,11 +52,14 @@ def compare(
     if not config or len(config) < 2:
         raise typer.BadParameter("give at least two stacks: -c offline -c other.yaml", param_hint="-c")
     asked = [*(questions or ()), *(read_questions(file) if file else ())]
-    if not asked:
+    if not asked or not all(map(str.strip, asked)):
         raise typer.BadParameter('give a question in quotes, "What moves?", or a file of them: --questions FILE')
     if html is not None and not html.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {html.parent}", param_hint="--html")
     stacks = [open_stack(name, settings, llm, device, hosts) for name in config]
+    _tell_apart(stacks, config)
+    about = stacks[0].plan(video).video
+    hours = needs_hours(about.duration)
     rows: list[Row] = []
     try:
         with progress(quiet):
@@ -66,13 +70,23 @@ def compare(
         if rows and as_json:
             found = [{"question": asked[i], "answers": [row.to_json() for row in group]} for i, group in _groups(rows)]
             one = file is None and len(asked) == 1
-            facts = found[0] if one else {"video": stacks[0].plan(video).video.to_json(), "questions": found}
+            facts = found[0] if one else {"video": about.to_json(), "questions": found}
             show(json.dumps(facts, ensure_ascii=False))
         elif rows:
-            _show(rows)
+            _show(rows, hours)
         if rows and html is not None:
-            _write_page(html, video, asked, stacks, rows)
-    _finish(rows)
+            _write_page(html, about, asked, stacks, rows)
+    _finish(rows, hours)
+
+
+def _tell_apart(stacks: "Sequence[Stack]", given: Sequence[str]) -> None:
+    """Call stacks of one name from different files as they were given."""
+    paths: dict[str, set[str]] = {}
+    for stack, path in zip(stacks, given, strict=True):
+        paths.setdefault(stack.name, set()).add(path)
+    for stack, path in zip(stacks, given, strict=True):
+        if len(paths[stack.name]) > 1:
+            stack.name = path
 
 
 def _groups(rows: "Sequence[Row]") -> "Iterator[tuple[int, Iterator[Row]]]":
@@ -80,13 +94,13 @@ def _groups(rows: "Sequence[Row]") -> "Iterator[tuple[int, Iterator[Row]]]":
     return groupby(rows, key=lambda row: row.place[0])
 
 
-def _show(rows: "Sequence[Row]") -> None:
+def _show(rows: "Sequence[Row]", hours: bool) -> None:
     """Print a table of answers for each question, then one of what each stack took to watch."""
     columns = ("stack", "answer", "rests on", "first s", "all s", "tokens")
     for _, group in _groups(rows):
         answers = list(group)
         show(answers[0].question)
-        table(columns, [_cells(row) for row in answers], right=columns[3:])
+        table(columns, [_cells(row, hours) for row in answers], right=columns[3:])
         show()
     by_stack: dict[int, list[Row]] = {}
     for row in rows:
@@ -95,8 +109,7 @@ def _show(rows: "Sequence[Row]") -> None:
     table(costs, [_cost(by_stack[number]) for number in sorted(by_stack)], right=costs[1:])
 
 
-def _cells(row: "Row") -> list[object]:
-    hours = any(cited.end >= HOUR for cited in row.citations)
+def _cells(row: "Row", hours: bool) -> list[object]:
     times = list(dict.fromkeys(span_stamp(cited.start, cited.end, hours) for cited in row.citations))
     more = [f"and {len(times) - _SHOWN} more"] if len(times) > _SHOWN else []
     failure = [] if row.error is None else [f"error: {row.error}"]
@@ -118,13 +131,12 @@ def _cost(rows: "Sequence[Row]") -> list[object]:
 
 
 def _write_page(
-    html: Path, video: Path, questions: Sequence[str], stacks: "Sequence[Stack]", rows: "Sequence[Row]"
+    html: Path, video: "Video", questions: Sequence[str], stacks: "Sequence[Stack]", rows: "Sequence[Row]"
 ) -> None:
     from videochat.cache import write_whole
     from videochat.compare_page import page
 
-    facts, reader = stacks[0].plan(video).video, stacks[0].reader
-    text = page(facts, reader, questions, [stack.name for stack in stacks], rows)
+    text = page(video, stacks[0].reader, questions, [stack.name for stack in stacks], rows)
     try:
         write_whole(html, text)
     except OSError as error:
@@ -132,11 +144,11 @@ def _write_page(
     say(f"written to {html}")
 
 
-def _finish(rows: "Sequence[Row]") -> None:
+def _finish(rows: "Sequence[Row]", hours: bool) -> None:
     """Say what went wrong, each thing once, and leave with the code of the worst."""
     faults = [(row.stack, fault) for row in rows for fault in row.watched.faults]
     for stack, fault in dict.fromkeys(faults):
-        when = span_stamp(fault.start, fault.end, hours=fault.end >= HOUR)
+        when = span_stamp(fault.start, fault.end, hours)
         say(f"warning: {stack}: {fault.source} at {when}: {fault.reason}")
     for words in dict.fromkeys(f"error: {row.stack}: {row.error}" for row in rows if row.error):
         say(words)
