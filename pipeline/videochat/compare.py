@@ -15,7 +15,7 @@ from typing import Any
 from videochat.chat import Answer, Citation
 from videochat.component import checkpoints
 from videochat.context import Context, Fault
-from videochat.errors import VideoChatError
+from videochat.errors import UnavailableError, VideoChatError
 from videochat.extras import prepare
 from videochat.hookspecs import Event
 from videochat.peak import Peak, peak
@@ -89,7 +89,10 @@ def compare(video: Path, questions: Sequence[str], stacks: Sequence[Stack]) -> I
     for stack in stacks:
         stack.plan(video)  # before anything is downloaded
     for stack in stacks:
-        prepare([component for _, component in stack.components()])
+        try:
+            prepare([component for _, component in stack.components()])
+        except UnavailableError as error:
+            raise UnavailableError(f"{stack.name}: {error}") from None
     with _one_pool(stacks):
         for turn in _turns(stacks):
             yield from _take_turn(video, questions, [(number, stacks[number]) for number in turn])

@@ -85,3 +85,23 @@ def test_moment_in_bad_form(clip: Path, cheap: Path, at: str) -> None:
 
 def test_the_stack_is_checked_before_the_video(tmp_path: Path, cheap: Path) -> None:
     assert "talker" in complaint(run("ask", tmp_path / "none.mp4", "What?", "-c", cheap, "--llm", "talkr"), 2)
+
+
+def test_a_moment_after_the_end_is_said(clip: Path, cheap: Path) -> None:
+    asked = run("ask", clip, "What?", "-c", cheap, "--at", "5:00")
+    assert (asked.code, asked.err) == (0, "note: clip.mp4 ends at 00:02, before that moment\n")
+    assert run("ask", clip, "What?", "-c", cheap, "--at", "2").err == ""
+
+
+@pytest.mark.parametrize("command", ["ask", "chat"])
+def test_the_video_is_looked_at_before_the_model(tmp_path: Path, cheap: Path, command: str) -> None:
+    question = ["What?"] if command == "ask" else []
+    absent = ["--set", "llm={use: transformers, model: no-such-model-anywhere}"]
+    assert "none.mp4" in complaint(run(command, tmp_path / "none.mp4", *question, "-c", cheap, *absent), 3)
+
+
+def test_faults_are_said_before_the_model_fails(clip: Path, cheap: Path) -> None:
+    broken = ["--set", "perceive.bad={use: failing, after: 1}", "--set", "llm={use: talker, breaks: no more}"]
+    done = run("ask", clip, "What?", "-c", cheap, *broken)
+    assert done.code == 4
+    assert done.err.index("warning: bad at 00:01-00:02") < done.err.index("error: ")

@@ -192,3 +192,10 @@ def test_html_that_cannot_be_written_loses_no_answer(clip: Path, cheap: Path, ot
     done = run("compare", clip, "What?", "-c", cheap, "-c", other, "--html", tmp_path, "--json")
     assert json.loads(done.out)["answers"][0]["answer"] == "It is red."
     assert "cannot write to" in complaint(done._replace(out=""), 2)
+
+
+def test_what_is_missing_is_missing_in_a_stack(clip: Path, cheap: Path, other: Path, tmp_path: Path) -> None:
+    needy = tmp_path / "needs.yaml"
+    needy.write_text(f"extends: {cheap}\nllm: {{use: transformers, model: no-such-model-anywhere}}\n")
+    done = run("compare", clip, "What?", "-c", other, "-c", needy)
+    assert complaint(done, 6).startswith("error: needs: ")

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from videochat.cli.display import finish, progress, say, show
+from videochat.cli.display import finish, progress, say, say_faults, show
 from videochat.cli.options import At, Device, Hosts, Json, Model, Quiet, Settings, StackName, open_stack
-from videochat.clock import needs_hours, span_stamp
+from videochat.clock import needs_hours, span_stamp, stamp
+from videochat.errors import VideoChatError
 
 if TYPE_CHECKING:
     from videochat.chat import Answer
@@ -36,14 +37,23 @@ def ask(
     if not paths:
         raise typer.BadParameter('give a video and then a question in quotes: videochat ask clip.mp4 "What moves?"')
     stack = open_stack(config, settings, llm, device, hosts)
+    videos = [stack.plan(Path(path)).video for path in paths]  # before anything is fetched
     prepare([stack.llm])  # before the work of watching
     with progress(quiet):
         contexts = [stack.watch(Path(path), at=at) for path in paths]
-    answer = stack.chat(*contexts).ask(question)
-    if as_json:
-        show_json(answer, stack.name)
-    else:
-        show_answer(answer, hours=any(needs_hours(context.video.duration) for context in contexts))
+    hours = any(needs_hours(video.duration) for video in videos)
+    for video in videos:
+        if at is not None and at > video.duration:
+            say(f"note: {video.path.name} ends at {stamp(video.duration, hours=hours, up=True)}, before that moment")
+    try:
+        answer = stack.chat(*contexts).ask(question)
+        if as_json:
+            show_json(answer, stack.name)
+        else:
+            show_answer(answer, hours)
+    except VideoChatError:  # which what went wrong before may explain
+        say_faults(*contexts)
+        raise
     finish(*contexts)
 
 

@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 
 from videochat.cli.ask import show_answer, show_json
-from videochat.cli.display import finish, progress, say
+from videochat.cli.display import finish, progress, say, say_faults
 from videochat.cli.options import Device, Hosts, Json, Model, Quiet, Settings, StackName, open_stack
 from videochat.clock import needs_hours
 from videochat.errors import LLMError, StackError
 
 
 def chat(
-    media: Annotated[list[Path], typer.Argument(metavar="MEDIA...", help="Videos or images.")],
+    media: Annotated[list[Path], typer.Argument(metavar="MEDIA...", help="Videos or images.", readable=False)],
     config: StackName = "offline",
     settings: Settings = None,
     llm: Model = None,
@@ -27,6 +27,8 @@ def chat(
     from videochat.extras import prepare
 
     stack = open_stack(config, settings, llm, device, hosts)
+    for path in media:
+        stack.plan(path)  # whose faults come before anything is fetched
     prepare([stack.llm])  # before the work of watching
     with progress(quiet):
         contexts = [stack.watch(path) for path in media]
@@ -41,6 +43,7 @@ def chat(
                 show_answer(answer, hours)
         except (LLMError, StackError) as error:  # the next question may fare better
             if not sys.stdin.isatty():
+                say_faults(*contexts)
                 raise
             say(f"error: {error}")
     finish(*contexts)

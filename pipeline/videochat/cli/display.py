@@ -105,13 +105,18 @@ def show_ledger(costs: "Sequence[Cost]") -> None:
             show(f"{cost.name}: {note}")
 
 
-def finish(*contexts: "Context") -> None:
-    """Say what went wrong in each watch and leave with exit code 5 if anything did."""
+def say_faults(*contexts: "Context") -> None:
+    """Say what went wrong in each watch."""
     for context in contexts:
         _say_if_blind(context)
         for fault in context.faults:
             when = span_stamp(fault.start, fault.end, needs_hours(context.video.duration))
             say(f"warning: {fault.source} at {when}: {fault.reason}")
+
+
+def finish(*contexts: "Context") -> None:
+    """Say what went wrong in each watch and leave with exit code 5 if anything did."""
+    say_faults(*contexts)
     if any(context.faults for context in contexts):
         raise typer.Exit(5)
 

@@ -18,7 +18,7 @@ def _time(text: str) -> float:
         raise typer.BadParameter(str(error)) from None
 
 
-Media = Annotated[Path, typer.Argument(metavar="VIDEO", help="A video, a sound file or an image.")]
+Media = Annotated[Path, typer.Argument(metavar="VIDEO", help="A video, a sound file or an image.", readable=False)]
 StackName = Annotated[
     str, typer.Option("--config", "-c", metavar="STACK", help="A stack: a name in configs/ or a YAML file.")
 ]
