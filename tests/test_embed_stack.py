@@ -213,7 +213,7 @@ def test_a_later_turn_feeds_only_what_is_new(file: Path, clip: Path) -> None:
     assert first.usage.prompt > 2 * new
 
 
-def test_frames_in_another_order_change_the_tokens(file: Path, clip: Path) -> None:
+def test_a_temporal_position_changes_every_token(file: Path, clip: Path) -> None:
     def tokens(*settings: str) -> np.ndarray:
         (part,) = shown(talk(videochat.load(str(file), settings), clip))
         return np.asarray(part.tokens)
@@ -316,7 +316,7 @@ def test_the_named_language_model_counts_where_the_checkpoint_names_none(
 ) -> None:
     nameless = tiny_embed(tmp_path / "nameless", llm_width=WIDTH)
     setting = f"perceive.embed.checkpoint={nameless}"
-    assert "makes embeddings for ''" in refused(file, setting)
+    assert "makes embeddings and does not say for which language model" in refused(file, setting)
     stack = videochat.load(str(file), [setting, f"perceive.embed.llm={models / 'llm'}"])
     assert say(talk(stack, clip), "What moves?")
     assert "makes embeddings for" in refused(file, setting, f"perceive.embed.llm={models / 'other'}")

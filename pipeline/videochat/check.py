@@ -128,7 +128,8 @@ class Checker:
             if not _here(perceiver):
                 continue  # what it makes is known, and compared, once it is
             if perceiver.space != model.space:
-                message = f"makes embeddings for {perceiver.space!r}, but the llm's space is {model.space!r}"
+                made = f"for {perceiver.space!r}" if perceiver.space else "and does not say for which language model"
+                message = f"makes embeddings {made}, but the llm's space is {model.space!r}"
                 self.add(("perceive", name), message)
             elif perceiver.width and model.width and perceiver.width != model.width:
                 message = f"makes embeddings {perceiver.width} wide, but the llm's are {model.width} wide"

@@ -5,6 +5,7 @@ writes what is finished to the cache and tells the observers. Stopped at any mom
 the next one goes on from there.
 """
 
+import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,10 +49,13 @@ def watch(
 
     Raises:
         VideoError: if the video cannot be read.
+        ValueError: if a time is not a number.
         StackError: if the stretch is empty, a perceiver asks for more than a window may hold, or makes embeddings that
             the language model cannot read.
         UnavailableError: if an extra or a model cannot be had; nothing has been decoded then.
     """
+    if any(time is not None and math.isnan(time) for time in (start, end, at)):
+        raise ValueError(f"times are seconds, not {start!r}, {end!r}, {at!r}")
     parts = [component for _, component in stack.components() if component is not stack.llm]
     require(parts)
     stack.reader.probe(path)  # for a file that cannot be read nothing is downloaded

@@ -320,3 +320,9 @@ def test_a_gpu_that_is_not_there_matters_only_to_who_wants_it(clip: Path) -> Non
     context = stack(device="cuda:99", perceive={"it": Echo(fps=1)}).watch(clip)
     assert context.faults == ()
     assert len(context.records) == 4
+
+
+@pytest.mark.parametrize("which", ["start", "end", "at"])
+def test_what_is_no_number_is_no_time(clip: Path, which: str) -> None:
+    with pytest.raises(ValueError, match="times are seconds"):
+        Stack().watch(clip, **{which: float("nan")})

@@ -16,10 +16,12 @@ from torch import Tensor
 from command_line import Done, complaint, run, spawn
 from tiny_llama import save_tiny_llama
 from tiny_videochat import QFORMER, VISION, tiny_network, tiny_released
+from videochat import UnavailableError
 from videochat.hookspecs import Event, hookimpl
 from videochat.registry import registry
 from videochat_plugins.learn import convert, convert_write
 from videochat_plugins.learn.convert_names import folded
+from videochat_plugins.learn.convert_read import read_folder
 from videochat_plugins.learn.convert_sizes import config_of
 from videochat_plugins.models.checkpoint import Checkpoint
 from videochat_plugins.models.preprocess import Preprocess
@@ -227,12 +229,76 @@ def test_sizes_of_the_released_files() -> None:
         first = {name: shape for name, shape in shapes.items() if "encoder.layers.0." in name}
         last = {name.replace("layers.0.", "layers.39."): shape for name, shape in first.items()}
         assert config_of(shapes | last, {}).to_dict() == config.to_dict()
+        ends = ("layers.38.", "gmhra.7.", "layer.11.", "layer.10.crossattention.")
+        short = {name: shape for name, shape in shapes.items() if not any(end in name for end in ends)}
+        assert config_of(short, {}).to_dict() == config.to_dict()  # so that what is missing is told
 
 
 def test_the_number_of_heads_must_be_said(files: Path, tmp_path: Path) -> None:
     arguments = words(files, tmp_path / "out")
     told = refused(run(*arguments[:2], *arguments[4:]), tmp_path / "out")
     assert '{"vision_config": {"num_attention_heads": ...}}' in told
+
+
+@pytest.mark.parametrize(
+    ("values", "told", "code"),
+    [
+        ({"gmhra_layer": 3}, "gmhra_layer is nothing that config.json has; did you mean gmhra_layers?", 2),
+        ({"vision_config": {"heads": 4}}, "vision_config.heads is nothing that config.json has", 2),
+        ({"vision_config": 5}, "vision_config is 5, and it must be a JSON object", 2),
+        (SIZES | {"qformer_config": None}, "qformer_config is None, and it must be a JSON object", 2),
+        ({"vision_config": {"num_attention_heads": 0}}, "it must be a multiple of num_attention_heads, 0", 6),
+        ({"vision_config": {"num_attention_heads": "4"}}, "vision_config: Validation error", 6),
+        ({"vision_config": {"hidden_size": None}}, "vision_config: Validation error for field 'hidden_size'", 6),
+    ],
+)
+def test_sizes_that_cannot_be(files: Path, tmp_path: Path, values: dict[str, Any], told: str, code: int) -> None:
+    sizes = tmp_path / "sizes.json"
+    whole = {"qformer_config": SIZES["qformer_config"]} | values
+    sizes.write_text(json.dumps(whole))
+    arguments = words(files, tmp_path / "out")
+    assert told in refused(run(*arguments[:3], sizes, *arguments[4:]), tmp_path / "out", code)
+
+
+def test_what_was_trained_is_not_made_up_of_what_was_before(
+    files: Path, change: Callable[[str, Changes], Path], tmp_path: Path
+) -> None:
+    """BLIP-2's file has a ln_vision as well, which would fit."""
+    videochat = change("videochat", {"ln_vision.weight": None, "ln_vision.bias": None})
+    told = refused(run(*words(files, tmp_path / "out", videochat=videochat)), tmp_path / "out")
+    lacking = "  vision_model.post_layernorm.bias\n  vision_model.post_layernorm.weight\n"
+    assert f"{videochat} (--videochat) lacks:\n{lacking}" in told
+    first = [*words(files, tmp_path / "out", videochat=videochat), "--stage1", files / "videochat.pth"]
+    assert run(*first).code == 0
+
+
+@pytest.mark.parametrize(
+    "bias",
+    [
+        torch.zeros(32).to(torch.float8_e4m3fn),
+        torch.zeros(32).to_sparse(),
+        torch.zeros(32, dtype=torch.int64),
+        torch.zeros(32, device="meta"),
+    ],
+    ids=["float8", "sparse", "whole", "meta"],
+)
+def test_numbers_of_another_kind_are_named(
+    files: Path, change: Callable[[str, Changes], Path], tmp_path: Path, bias: Tensor
+) -> None:
+    videochat = change("videochat", {"llama_proj.bias": bias})
+    told = refused(run(*words(files, tmp_path / "out", videochat=videochat)), tmp_path / "out")
+    assert told.endswith(f"{videochat} (--videochat) has no finite numbers in:\n  llama_proj.bias\n")
+
+
+def test_numbers_too_large_for_the_precision(
+    files: Path, change: Callable[[str, Changes], Path], tmp_path: Path
+) -> None:
+    arguments = words(
+        files, tmp_path / "out", videochat=change("videochat", {"llama_proj.bias": torch.full((32,), 1e6)})
+    )
+    told = refused(run(*arguments, "--precision", "float16"), tmp_path / "out")
+    assert told == "error: --precision float16 cannot hold the numbers of llama_proj.bias\n"
+    assert run(*arguments, "--precision", "bfloat16").code == 0
 
 
 def test_keys_that_do_not_fit_are_named_with_their_file(
@@ -474,6 +540,18 @@ def test_a_folder_that_is_no_blip2(files: Path, llama: Path, tmp_path: Path) -> 
     assert f"--blip2: {llama} is a llama model, and this needs a BLIP-2 of transformers" in told
 
 
+def test_a_blip2_that_is_not_here(files: Path, tmp_path: Path) -> None:
+    arguments = ("--blip2", "some/blip2", "--videochat", files / "videochat.pth")
+    told = refused(run("convert", tmp_path / "out", *arguments), tmp_path / "out")
+    assert "there is no folder some/blip2: run `hf download some/blip2`" in told
+
+
+def test_a_weight_file_of_a_folder_that_is_cut_short(tmp_path: Path) -> None:
+    (tmp_path / "model-00001-of-00002.safetensors").write_bytes(b"\0" * 20)
+    with pytest.raises(UnavailableError, match=r"model-00001-of-00002\.safetensors is damaged or cut short"):
+        read_folder(tmp_path)
+
+
 def test_check_writes_nothing(files: Path, tmp_path: Path) -> None:
     done = run(*words(files, tmp_path / "out"), "--check")
     assert done.code == 0
@@ -495,6 +573,12 @@ def test_nothing_of_the_users_is_replaced(files: Path, tmp_path: Path) -> None:
     assert (out / "notes.txt").read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
     assert "is not a folder" in complaint(run(*words(files, out / "notes.txt"), "--force"), 2)
+
+
+def test_the_folder_that_one_is_in(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "is the folder that you are in" in complaint(run(*words(files, Path())), 2)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failure_leaves_the_old_folder(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

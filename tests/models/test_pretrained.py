@@ -1,5 +1,6 @@
 """What components with a network share: precision, device, one copy of each model, weights that do not fit."""
 
+import json
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -116,6 +117,21 @@ def test_weights_of_another_shape_are_named(tmp_path: Path) -> None:
     (folder / "config.json").write_bytes((other / "config.json").read_bytes())
     with pytest.raises(UnavailableError, match=r"encoder\.layer\.0\.intermediate\.dense"):
         load_model(transformers.BertModel, Checkpoint(str(folder)), "float32", "cpu")
+
+
+def test_weights_without_a_place_are_named_where_all_must_have_one(tmp_path: Path) -> None:
+    folder, less = tiny(tmp_path / "bert"), tiny(tmp_path / "less", num_hidden_layers=1)
+    (folder / "config.json").write_bytes((less / "config.json").read_bytes())
+    assert load_model(transformers.BertModel, Checkpoint(str(folder)), "float32", "cpu")
+    with pytest.raises(UnavailableError, match=r"has no place for: encoder\.layer\.1\."):
+        load_model(transformers.BertModel, Checkpoint(str(folder)), "float32", "cpu", whole=True)
+
+
+def test_a_config_of_wrong_types_is_told(tmp_path: Path) -> None:
+    config = tiny(tmp_path / "bert") / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "hidden_size": "wide"}))
+    with pytest.raises(UnavailableError, match="cannot be loaded"):
+        load_model(transformers.BertModel, Checkpoint(str(tmp_path / "bert")), "float32", "cpu")
 
 
 def test_frames_go_up_in_one_copy_and_unchanged() -> None:

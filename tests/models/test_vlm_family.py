@@ -87,6 +87,29 @@ def test_where_it_is_not_said(tmp_path: Path, files: Any) -> None:
         Pictures.read(tmp_path, "video")
 
 
+@pytest.mark.parametrize("step", ["do_resize", "do_rescale", "do_normalize"])
+def test_a_step_that_is_always_done(tmp_path: Path, step: str) -> None:
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"size": 1, step: False, "do_convert_rgb": False}))
+    with pytest.raises(UnavailableError, match=rf"preprocessor_config\.json: {step}: false, which cannot be done here"):
+        Pictures.read(tmp_path, "image")
+
+
+def test_pictures_that_are_not_cropped(tmp_path: Path) -> None:
+    folder = save_video_llava(tmp_path)
+    file = folder / "preprocessor_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"do_center_crop": False}))
+    with pytest.raises(UnavailableError, match=r"sees pictures of 32x32, and its preprocessor_config\.json crops"):
+        find_family(Checkpoint(str(folder)))
+
+
+@pytest.mark.parametrize("kind", ["video_llava", "qwen2_5_vl"])
+def test_a_config_that_says_nothing_of_the_eyes(tmp_path: Path, kind: str) -> None:
+    """Which stand at their defaults then, as transformers has it."""
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind, "vision_config": None}))
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"size": 224, "crop_size": 224}))
+    assert find_family(Checkpoint(str(tmp_path))) is not None
+
+
 def test_what_a_file_leaves_out(tmp_path: Path) -> None:
     (tmp_path / "preprocessor_config.json").write_text('{"size": null, "image_std": [1, 1, 1], "min_pixels": 7}')
     found = Pictures.read(tmp_path, "image", size={"height": 3, "width": 4})

@@ -49,14 +49,17 @@ def test_the_window_is_the_models(folder: Path, tmp_path: Path) -> None:
         _ = Transformers(Transformers.Options(model=str(tmp_path))).window
 
 
-def test_numbers_that_overflow_are_no_answer(folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("precision", "mend"), [("float32", "its weights are damaged"), ("bfloat16", r"set llm\.precision to float32")]
+)
+def test_numbers_that_overflow_are_no_answer(folder: Path, precision: str, mend: str) -> None:
     import torch
 
-    llm = load(folder)
+    llm = load(folder, precision=precision)
     with torch.no_grad():
         llm._decoder.model.lm_head.weight[5] = float("nan")  # type: ignore[union-attr]
     for temperature in (0.0, 1.0):
-        with pytest.raises(LLMError, match=r"the model's numbers overflow: set llm\.precision to float32"):
+        with pytest.raises(LLMError, match=rf"model's numbers overflow in torch\.{precision}: {mend}"):
             say(llm, talk(), temperature=temperature)
 
 

@@ -185,6 +185,7 @@ def test_a_template_without_a_system_role_gets_it_with_the_first_question(tmp_pa
         ("{{ messages.__class__.__mro__ }}", "refuses the talk: access to attribute '__class__'"),  # a sandbox
         ("{{ messages[0].role }}", "leaves out a part of the prompt; set llm.template"),
         ("{% for %}", "refuses the talk: "),
+        ("{{ 1 / 0 }}", "refuses the talk: division by zero"),
     ],
 )
 def test_a_template_that_cannot_take_the_talk(tmp_path: Path, template: str, said: str) -> None:

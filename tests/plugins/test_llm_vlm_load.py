@@ -189,6 +189,16 @@ def test_a_missing_processor_file(copy: Path) -> None:
             build()
 
 
+@pytest.mark.parametrize("kind", ["video_llava", "qwen2_5_vl"])
+def test_the_tokenizer_of_another_model(folders: dict[str, Path], kind: str, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(folders[kind], tmp_path / "copy"))
+    for file in save_tiny_llama(tmp_path / "other").glob("tokenizer*"):
+        shutil.copy(file, folder)
+    llm = answerer(folder)
+    with pytest.raises(UnavailableError, match=r"the tokenizer has no <.*image.*> and no <.*video.*>"):
+        _ = llm.turn
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
 def test_a_missing_file_is_named(copy: Path, name: str) -> None:
     (copy / name).unlink()

@@ -200,6 +200,16 @@ def test_tokens_are_float32_whatever_they_were_computed_in(precision: str, folde
     assert np.array_equal(torch.tensor(made).to(getattr(torch, precision)).float().numpy(), made)
 
 
+@pytest.mark.parametrize(
+    ("precision", "mend"), [("float32", "its weights are damaged"), ("float16", "set its precision to float32")]
+)
+def test_numbers_that_overflow_are_told(precision: str, mend: str, folder: Path) -> None:
+    found = load(folder, frames=2, precision=precision)
+    found.model.llama_proj.weight[0, 0] = torch.nan
+    with pytest.raises(ValueError, match=rf"overflow in torch\.{precision}: {mend}"):
+        list(found.perceive(windows(scene, found, 1.0)))
+
+
 def test_out_of_memory_halves_the_batch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = load(folder, frames=2, batch=4)
     whole = found.model.stages
@@ -277,6 +287,20 @@ def test_a_language_model_that_is_not_known_is_asked_for(copy: Path, tmp_path: P
     assert "`llm`" in said
     assert "--llm" in said
     build(copy, llm=str(save_llm(tmp_path / "llm"))).check()
+
+
+@pytest.mark.parametrize("values", [{"llm_width": "wide"}, {"vision_config": None}, {"gmhra_dropout": []}])
+def test_a_config_that_makes_no_sense_is_refused(copy: Path, values: dict[str, Any]) -> None:
+    changed(copy, "config.json", **values)
+    assert build(copy).width == (0 if "llm_width" in values else WIDTH)
+    with pytest.raises(UnavailableError, match=r"cannot be loaded: |sees pictures of 224x224"):
+        load(copy)
+
+
+def test_a_space_of_nothing_is_none(copy: Path) -> None:
+    changed(copy, "config.json", space=None)
+    assert build(copy).space == ""
+    assert "does not say which language model it was trained for" in refusal(copy)
 
 
 def test_pictures_of_another_size_than_the_networks_are_refused(copy: Path) -> None:

@@ -95,9 +95,16 @@ def read_folder(folder: Path) -> dict[Path, dict[str, "Tensor"]]:
     """
     if not (files := sorted(folder.glob("model*.safetensors"))):
         return {file: read_weights(file) for file in sorted(folder.glob("pytorch_model*.bin"))}
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    return {file: load_file(file) for file in files}
+    found = {}
+    for file in files:
+        try:
+            found[file] = load_file(file)
+        except SafetensorError as error:
+            raise UnavailableError(f"{file} {_why(file, error, zipped=False)}") from None
+    return found
 
 
 def _check_form(path: Path) -> bool:

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from videochat import StackError, UnavailableError
+from videochat.errors import near
 
 if TYPE_CHECKING:
     from videochat_plugins.models.videochat_embed.config import VideoChatEmbedConfig
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-_DEPTH = 39  # blocks of the ViT: EVA's has one more, which nothing reads
-_VIT_HEAD, _QFORMER_HEAD = 88, 64  # channels of an attention head in every released size
+# Channels of the released networks, and of an attention head in every released size.
+_RELEASED = {"vision_config": (1408, 88), "qformer_config": (768, 64)}
 # Sizes, by their place in config.json: the weight that tells, and which of its axes.
 _AXES = {
     "vision_config.hidden_size": ("vision_model.embeddings.class_embedding", 2),
@@ -27,17 +28,19 @@ _AXES = {
     "num_extra_queries": ("extra_query_tokens", 1),
     "llm_width": ("llama_proj.weight", 0),
 }
+# Numbers of layers: the part whose width says whether they are as released, and the weights that tell if not.
 _LAYERS = {
-    "vision_config.num_hidden_layers": r"vision_model\.encoder\.layers\.(\d+)\.",
-    "qformer_config.num_hidden_layers": r"qformer\.encoder\.layer\.(\d+)\.",
-    "gmhra_layers": r"gmhra\.(\d+)\.",
+    "vision_config.num_hidden_layers": ("vision_config", r"vision_model\.encoder\.layers\.(\d+)\."),
+    "qformer_config.num_hidden_layers": ("qformer_config", r"qformer\.encoder\.layer\.(\d+)\."),
+    "gmhra_layers": ("vision_config", r"gmhra\.(\d+)\."),
 }
 
 
 def config_of(shapes: Shapes, known: Mapping[str, Any]) -> "VideoChatEmbedConfig":
     """Return the config of the network that weights of these names and shapes belong to.
 
-    What they do not tell, since a weight is missing, is as released.
+    What they do not tell, since a weight is missing, is as released; so are the numbers of layers in networks of the
+    released width, where a last one that is missing would pass unnoticed, and EVA's ViT has one more than is read.
 
     Args:
         shapes: of the weights, by our names.
@@ -49,15 +52,18 @@ def config_of(shapes: Shapes, known: Mapping[str, Any]) -> "VideoChatEmbedConfig
     from videochat_plugins.models.videochat_embed.config import VideoChatEmbedConfig
 
     found = merged(_nested(_sizes(shapes)), known)
-    for part, width, head in (("vision_config", 1408, _VIT_HEAD), ("qformer_config", 768, _QFORMER_HEAD)):
+    for part, (width, head) in _RELEASED.items():
         sizes = found.setdefault(part, {})
-        heads, over = divmod(sizes.get("hidden_size", width), head)
-        if "num_attention_heads" not in sizes and (over or not heads):
+        wide = sizes.get("hidden_size", width)
+        if "num_attention_heads" in sizes or not isinstance(wide, int):
+            continue  # which the config itself refuses
+        heads, over = divmod(wide, head)
+        if over or not heads:
             raise UnavailableError(
-                f"how many attention heads {part} has cannot be read from weights {sizes['hidden_size']} wide: say so "
+                f"how many attention heads {part} has cannot be read from weights {wide} wide: say so "
                 f'in a JSON file, {{"{part}": {{"num_attention_heads": ...}}}}, given as --config'
             )
-        sizes.setdefault("num_attention_heads", heads)
+        sizes["num_attention_heads"] = heads
     try:
         return VideoChatEmbedConfig(**found)
     except (TypeError, ValueError) as error:
@@ -68,14 +74,17 @@ def read_config(path: Path) -> dict[str, Any]:
     """Return the values of config.json that a user's file gives.
 
     Raises:
-        StackError: if it is no JSON object.
+        StackError: if it is no JSON object, or config.json has no such values.
     """
+    from videochat_plugins.models.videochat_embed.config import VideoChatEmbedConfig
+
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise StackError(f"--config {path} cannot be read as JSON: {error}") from None
     if not isinstance(found, dict):
         raise StackError(f'--config {path} must be a JSON object, such as {{"gmhra_layers": 8}}')
+    _check_like(found, VideoChatEmbedConfig().to_dict(), f"--config {path}: ")
     return found
 
 
@@ -88,17 +97,33 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
     return found
 
 
+def _check_like(found: Mapping[str, Any], whole: Mapping[str, Any], where: str) -> None:
+    """Make sure that values have the names and the parts of a whole config.
+
+    Raises:
+        StackError: naming the first that is not.
+    """
+    for name, value in found.items():
+        if name not in whole:
+            raise StackError(f"{where}{name} is nothing that config.json has{near(name, whole)}")
+        if not isinstance(whole[name], dict):
+            continue
+        if not isinstance(value, dict):
+            raise StackError(f"{where}{name} is {value!r}, and it must be a JSON object")
+        _check_like(value, whole[name], f"{where}{name}.")
+
+
 def _sizes(shapes: Shapes) -> dict[str, int]:
     found = {place: shapes[name][axis] for place, (name, axis) in _AXES.items() if len(shapes.get(name, ())) > axis}
-    for place, pattern in _LAYERS.items():
-        if numbers := _numbers(pattern, shapes):
+    other = [part for part, (width, _) in _RELEASED.items() if found.get(f"{part}.hidden_size", width) != width]
+    for place, (part, pattern) in _LAYERS.items():
+        if part in other and (numbers := _numbers(pattern, shapes)):
             found[place] = max(numbers) + 1
-    if "vision_config.num_hidden_layers" in found:
-        found["vision_config.num_hidden_layers"] = min(found["vision_config.num_hidden_layers"], _DEPTH)
     places = shapes.get("vision_model.embeddings.position_embedding", ())
     if len(places) == 3 and "vision_config.patch_size" in found:  # a square of patches, and the class
         found["vision_config.image_size"] = isqrt(max(places[1] - 1, 0)) * found["vision_config.patch_size"]
-    if crossing := sorted(_numbers(r"qformer\.encoder\.layer\.(\d+)\.crossattention\.", shapes)):
+    crossing = sorted(_numbers(r"qformer\.encoder\.layer\.(\d+)\.crossattention\.", shapes))
+    if crossing and "qformer_config" in other:
         every = crossing[1] - crossing[0] if len(crossing) > 1 else found["qformer_config.num_hidden_layers"]
         found["qformer_config.cross_attention_frequency"] = every
     return found

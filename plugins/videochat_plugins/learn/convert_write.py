@@ -10,9 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from videochat import StackError
+from videochat import StackError, UnavailableError
 from videochat.save import check_folder
 from videochat_plugins.learn.convert_embed import Network, tell
+from videochat_plugins.learn.convert_names import folded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,6 +40,8 @@ def check_target(out: Path, force: bool) -> None:
     check_folder(out.parent)
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise StackError(f"{out} is not a folder: name one that is not there yet")
+    if Path.cwd() == out.resolve():  # which would be gone from under its user's feet
+        raise StackError(f"{out} is the folder that you are in: name one that is not there yet")
     if not out.exists() or not any(out.iterdir()):
         return
     strange = sorted(path.name for path in out.iterdir() if not _OURS.fullmatch(path.name))
@@ -49,13 +52,16 @@ def check_target(out: Path, force: bool) -> None:
         raise StackError(f"{out} is not empty: name another folder, or replace it with --force")
 
 
-def write(network: Network, out: Path, precision: str) -> dict[str, Any]:
-    """Write config.json, weights, preprocessor_config.json and converted.json, and return what the last says.
+def write(network: Network, out: Path, precision: str) -> None:
+    """Write config.json, weights, preprocessor_config.json and converted.json.
 
     Args:
         network: what to write.
         out: the folder, which `check_target` has checked.
         precision: of the weights, "float32", "bfloat16" or "float16", or "released": each as its file has it.
+
+    Raises:
+        UnavailableError: if a weight is too large a number for it.
     """
     config = network.config
     side = config.vision_config.image_size
@@ -68,7 +74,6 @@ def write(network: Network, out: Path, precision: str) -> dict[str, Any]:
         _write_json(folder / "preprocessor_config.json", _CLIP | pixels)
         _save_weights(network.weights, folder, precision)
         _write_json(folder / _FACTS, facts)
-    return facts
 
 
 def _save_weights(weights: Mapping[str, "Tensor"], folder: Path, precision: str) -> None:
@@ -86,6 +91,8 @@ def _save_weights(weights: Mapping[str, "Tensor"], folder: Path, precision: str)
         tell("write", done, len(split.filename_to_tensors), name)
         # Copies, since a file's weights may be views of one storage.
         shard = {key: weights[key].to(dtypes[key], copy=True, memory_format=torch.contiguous_format) for key in keys}
+        if large := [key for key, weight in shard.items() if not weight.isfinite().all()]:
+            raise UnavailableError(f"--precision {precision} cannot hold the numbers of {', '.join(folded(large)[:5])}")
         save_file(shard, folder / name, metadata={"format": "pt"})
         shutil.copymode(folder / "config.json", folder / name)  # else it is its owner's alone
     if split.is_sharded:

@@ -44,7 +44,9 @@ class Sampler:
         def choose(said: list[int], logits: torch.Tensor) -> int:
             scores: Any = logits.float()
             if not scores.max().isfinite():
-                raise LLMError("llm transformers: the model's numbers overflow: set llm.precision to float32")
+                exact = logits.dtype == torch.float32
+                mend = "its weights are damaged, download them again" if exact else "set llm.precision to float32"
+                raise LLMError(f"the language model's numbers overflow in {logits.dtype}: {mend}")
             if steps:
                 before: Any = torch.tensor([said], device=device)
                 scores = steps(before, scores)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from videochat import LLMError, Message, Tokens
+from videochat import LLMError, Message, Tokens, UnavailableError
 from videochat_plugins.llm.transformers_form import Form
 from videochat_plugins.llm.transformers_prompt import Prompt, Stretch, Turn, Writer
 from videochat_plugins.models.vlm.family import Family, Vision, media_of
@@ -20,6 +20,9 @@ class VisionWriter(Writer):
         tokenizer: a fast tokenizer of transformers.
         form: how turns are written; None: as the tokenizer's own chat template has it.
         family: of the model.
+
+    Raises:
+        UnavailableError: if the tokenizer has no placeholders for what is seen.
     """
 
     llm = "llm vlm"
@@ -29,7 +32,13 @@ class VisionWriter(Writer):
         self._family = family
         first = tokenizer.bos_token_id
         self._opening = [first] if first is not None and first in tokenizer("")["input_ids"] else []
-        self._tokens = {media: tokenizer.convert_tokens_to_ids(family.token(media)) for media in ("image", "video")}
+        known, placeholders = tokenizer.get_vocab(), {media: family.token(media) for media in ("image", "video")}
+        if lacking := sorted({*placeholders.values()} - known.keys()):
+            raise UnavailableError(
+                f"{self.llm}: the tokenizer has no {' and no '.join(lacking)} for what is seen, so it is another "
+                "model's: download the checkpoint again"
+            )
+        self._tokens = {media: known[token] for media, token in placeholders.items()}
 
     def taken(self, part: Tokens) -> int:
         """Return how many tokens embeddings take, with the family's own around them."""

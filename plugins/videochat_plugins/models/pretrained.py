@@ -143,7 +143,9 @@ class Pretrained(Component):
         return pool.get(key, lambda: load_model(cls, self.checkpoint, self.precision(pool), self.device))
 
 
-def load_model(cls: Any, checkpoint: Checkpoint, precision: str, device: str, **how: Any) -> Any:
+def load_model(
+    cls: Any, checkpoint: Checkpoint, precision: str, device: str, *, whole: bool = False, **how: Any
+) -> Any:
     """Return `cls.from_pretrained` of a checkpoint, on a device, in a precision; each weight file is read once.
 
     Args:
@@ -151,6 +153,7 @@ def load_model(cls: Any, checkpoint: Checkpoint, precision: str, device: str, **
         checkpoint: the files; downloaded if they are not here.
         precision: "float32", "bfloat16" or "float16".
         device: "cpu", "cuda", "cuda:1", ...
+        whole: whether all weights in the files must have a place in the class, as those of one task's head need not.
         how: further arguments of `from_pretrained`, such as `quantization_config`; with a `device_map` the weights go
             where that says.
 
@@ -158,6 +161,7 @@ def load_model(cls: Any, checkpoint: Checkpoint, precision: str, device: str, **
         UnavailableError: if a file is missing, damaged or does not fit the class, naming the weights at fault.
     """
     import torch
+    from huggingface_hub.errors import StrictDataclassError
 
     folder = checkpoint.fetch()
     how = {"dtype": getattr(torch, precision), "local_files_only": True, "trust_remote_code": False, **how}
@@ -168,11 +172,14 @@ def load_model(cls: Any, checkpoint: Checkpoint, precision: str, device: str, **
     except (EOFError, UnpicklingError):
         words = "has a damaged weight file: download it again"
         raise UnavailableError(f"the checkpoint {checkpoint.name} {words}") from None
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, StrictDataclassError) as error:
         if out_of_memory(error):
             raise
         raise UnavailableError(f"the checkpoint {checkpoint.name} cannot be loaded: {error}") from None
-    for fault, keys in (("lacks", told["missing_keys"]), ("has wrong shapes for", told["mismatched_keys"])):
+    faults = {"lacks": told["missing_keys"], "has wrong shapes for": told["mismatched_keys"]}
+    if whole:
+        faults["has weights that its config.json has no place for:"] = told["unexpected_keys"]
+    for fault, keys in faults.items():
         if keys:
             names = sorted(str(key[0] if isinstance(key, tuple) else key) for key in keys)
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""

@@ -23,8 +23,8 @@ class VideoChatEmbedder(Pretrained, Perceiver):
     times. They are float32 whatever the network computed in, which holds its numbers exactly. An image, or a video that
     has only one, is seen once; where a window has fewer frames than are asked for, some are seen several times.
 
-    What it cannot do: be read by any other language model than its own; tell much of the order of frames, which reaches
-    the language model by one token in 96 and by the times in the prompt; read small print at 224 pixels.
+    What it cannot do: be read by any other language model than its own; tell much of the order of frames, which only
+    one shows of all the tokens that its queries read; read small print at 224 pixels.
     """
 
     class Options(ModelOptions, Perceiver.Options):
@@ -63,12 +63,13 @@ class VideoChatEmbedder(Pretrained, Perceiver):
     def space(self) -> str:  # type: ignore[override]
         """The id of its language model's space: of the one that the options name, or else as the checkpoint says."""
         named = self.options.llm
-        return space_of(Checkpoint(named)) if named else str(self._said("space"))
+        return space_of(Checkpoint(named)) if named else str(self._said("space") or "")
 
     @property
     def width(self) -> int:  # type: ignore[override]
         """Numbers in one token; 0 as long as that is not known."""
-        return int(self._said("llm_width") or 0)
+        said = self._said("llm_width")
+        return said if isinstance(said, int) else 0
 
     def sampling(self) -> Sampling:
         """Return the frames of each window."""
@@ -144,8 +145,12 @@ class VideoChatEmbedder(Pretrained, Perceiver):
         return list(tokens.float().cpu().numpy())
 
     def _records(self, window: Window, frames: Sequence[Frame], tokens: Any, space: str) -> list[Record]:
+        import torch
+
         if not np.isfinite(tokens).all():
-            raise ValueError(f"the network's numbers overflow in {self.model.dtype}: set its precision to float32")
+            exact = self.model.dtype == torch.float32
+            mend = "its weights are damaged, convert them again" if exact else "set its precision to float32"
+            raise ValueError(f"the network's numbers overflow in {self.model.dtype}: {mend}")
         times = tuple(frame.time for frame in frames)
         meta = {"media": "video" if len(frames) > 1 else "image"}
         return [Record("embedding", window.start, window.end, tokens=tokens, space=space, times=times, meta=meta)]
@@ -153,7 +158,9 @@ class VideoChatEmbedder(Pretrained, Perceiver):
     def _build(self, precision: str, position: str) -> Any:
         from videochat_plugins.models.videochat_embed.network import VideoChatEmbed
 
-        return load_model(VideoChatEmbed, self.checkpoint, precision, self.device, temporal_position=position)
+        return load_model(
+            VideoChatEmbed, self.checkpoint, precision, self.device, whole=True, temporal_position=position
+        )
 
     def _said(self, name: str) -> Any:
         """Return a value of the checkpoint's config.json, or nothing if there is none to read: `check` tells of it."""
@@ -170,7 +177,8 @@ class VideoChatEmbedder(Pretrained, Perceiver):
                 f"the checkpoint {name} does not say which language model it was trained for: set the option `llm` to "
                 "that model's folder or name, or convert it again with --llm"
             )
-        side, crop = config.get("vision_config", {}).get("image_size", 224), Preprocess.read(folder).crop
+        vision, crop = config.get("vision_config"), Preprocess.read(folder).crop
+        side = vision.get("image_size", 224) if isinstance(vision, dict) else 224
         if crop != (side, side):
             made = f"{crop[1]}x{crop[0]}" if crop else "uncropped"
             raise UnavailableError(

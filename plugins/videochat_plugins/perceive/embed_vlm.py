@@ -132,7 +132,9 @@ class VlmEmbedder(Pretrained, Perceiver):
         rows = self.batches.map(encode, list(pixels))
         tokens = np.concatenate(rows)
         if not np.isfinite(tokens).all():
-            raise ValueError(f"the model's numbers overflow in {self.model.dtype}: set its precision to float32")
+            exact = self.model.dtype == torch.float32
+            mend = "its weights are damaged, download them again" if exact else "set its precision to float32"
+            raise ValueError(f"the model's numbers overflow in {self.model.dtype}: {mend}")
         times = tuple(frame.time for frame in frames)
         meta = {"slots": len(rows), "layout": dict(layout)}
         return Record("embedding", window.start, window.end, tokens=tokens, space=space, times=times, meta=meta)

@@ -72,7 +72,7 @@ class VideoChatEmbedConfig(PreTrainedConfig):
                 f"gmhra_layers is {self.gmhra_layers}; the ViT has only {vision.num_hidden_layers} blocks "
                 "(vision_config.num_hidden_layers)"
             )
-        if not 0 <= self.gmhra_dropout < 1:
+        if not isinstance(self.gmhra_dropout, int | float) or not 0 <= self.gmhra_dropout < 1:
             raise ValueError(f"gmhra_dropout is {self.gmhra_dropout!r}; it must be at least 0 and less than 1")
         if self.temporal_position not in ("none", "sinusoidal"):
             raise ValueError(f"temporal_position is {self.temporal_position!r}; there are: none, sinusoidal")
@@ -83,7 +83,7 @@ class VideoChatEmbedConfig(PreTrainedConfig):
                 "side is a multiple of the patch's"
             )
         for name, part in (("vision_config", vision), ("qformer_config", qformer)):
-            if part.hidden_size % part.num_attention_heads:
+            if part.num_attention_heads < 1 or part.hidden_size % part.num_attention_heads:
                 raise ValueError(
                     f"{name}.hidden_size is {part.hidden_size}; it must be a multiple of num_attention_heads, "
                     f"{part.num_attention_heads}"
@@ -96,5 +96,16 @@ class VideoChatEmbedConfig(PreTrainedConfig):
 
 
 def _sub(cls: type[Any], found: SubConfig, **ours: Any) -> Any:
-    """Return a part's config; `ours`: defaults that differ from those of its class."""
-    return cls(**ours | (found or {})) if found is None or isinstance(found, dict) else found
+    """Return a part's config; `ours`: defaults that differ from those of its class.
+
+    Raises:
+        ValueError: if it is no mapping, or its class takes no such values.
+    """
+    from huggingface_hub.errors import StrictDataclassError
+
+    if isinstance(found, cls):
+        return found
+    try:
+        return cls(**ours | dict(found or {}))
+    except (TypeError, ValueError, StrictDataclassError) as error:
+        raise ValueError(f"{cls.base_config_key}: {' '.join(str(error).split())}") from None

@@ -25,7 +25,7 @@ class InternVL(Family):
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         """Read how frames are made ready."""
         super().__init__(folder, config)
-        edges = config.get("vision_config", {}).get("image_size", 448)
+        edges = (config.get("vision_config") or {}).get("image_size", 448)
         height, width = (edges, edges) if isinstance(edges, int) else edges
         size = {"height": height, "width": width}
         self._pictures = {media: Pictures.read(folder, media, size=size) for media in _MEDIA}

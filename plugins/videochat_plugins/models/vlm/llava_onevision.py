@@ -27,7 +27,7 @@ class LlavaOneVision(Family):
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         """Read how frames are made ready."""
         super().__init__(folder, config)
-        self._tile: int = config.get("vision_config", {}).get("image_size", 384)
+        self._tile: int = (config.get("vision_config") or {}).get("image_size", 384)
         self._grids = config.get("image_grid_pinpoints") or _GRIDS
         self._size = {"height": self._tile, "width": self._tile}
         self._pictures = {media: Pictures.read(folder, media, size=self._size) for media in _MEDIA}

@@ -12,6 +12,7 @@ from videochat_plugins.models.vlm.family import Media, settings
 
 OPENAI_MEAN: Rgb = (0.48145466, 0.4578275, 0.40821073)  # that CLIP was trained with
 OPENAI_STD: Rgb = (0.26862954, 0.26130258, 0.27577711)
+_STEPS = ("do_resize", "do_rescale", "do_normalize")
 _Edges = PositiveInt | dict[str, PositiveInt | None]
 
 
@@ -32,9 +33,13 @@ class Pictures(BaseModel):
         """Read a folder's file.
 
         Raises:
-            UnavailableError: if it is missing, or cannot be understood.
+            UnavailableError: if it is missing, cannot be understood, or leaves out what every family does.
         """
         path, found = settings(folder, media)
+        if left := [step for step in _STEPS if found.get(step) is False]:
+            raise UnavailableError(
+                f"{path}: {', '.join(left)}: false, which cannot be done here; take another checkpoint"
+            )
         try:
             return cls.model_validate(defaults | {name: value for name, value in found.items() if value is not None})
         except ValidationError as error:

@@ -25,12 +25,12 @@ class VideoLlava(Family):
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         """Read how frames are made ready."""
         super().__init__(folder, config)
-        tower = config.get("vision_config", {}).get("image_size", 224)
+        tower = (config.get("vision_config") or {}).get("image_size", 224)
         self._prepare = {}
         media: Media
         for media in ("image", "video"):
             found = Pictures.read(folder, media, size=224, crop_size=224)
-            crop = found.edges(crop=True)
+            crop = found.edges(crop=True) if found.said("do_center_crop", True) else {}
             if crop != {"height": tower, "width": tower}:
                 raise UnavailableError(
                     f"the checkpoint {folder.name} sees pictures of {tower}x{tower}, and its preprocessor_config.json "
