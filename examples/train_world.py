@@ -1,0 +1,166 @@
+"""Train a tiny VideoChat-Embed on a small world, both stages, and ask it about videos that it never saw.
+
+    python examples/train_world.py FOLDER
+
+Everything is made here: the world, a language model of a million weights that text alone teaches to read (what is said
+between <Video> and </Video> are captions, so it can speak of a video and has seen none), and a network of random
+weights whose ViT and Q-Former stay random. What there is to see reaches the language model by what is trained alone.
+Some 25 minutes of two CPU cores; docs/learn_train.md shows what came of it.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from videochat_plugins.models.checkpoint import Checkpoint
+from videochat_plugins.models.space import space_of
+from videochat_plugins.models.videochat_embed.config import VideoChatEmbedConfig
+from videochat_plugins.models.videochat_embed.network import VideoChatEmbed
+
+WIDTH, SIDE = 128, 84
+TOLD = "The video contains {} frames sampled at {} seconds.\n"
+SPECIAL = ["<unk>", "<s>", "</s>", "<pad>"]
+STACK = """\
+extends: embed
+device: cpu
+perceive: {{embed: {{checkpoint: {network}, frames: 8}}}}
+llm: {{model: {llm}, max_tokens: 24}}
+"""
+
+
+def main() -> None:
+    """Make, train and ask."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--videos", type=int, default=200)
+    parser.add_argument("--lessons", type=int, default=1200, help="steps that teach the language model to read")
+    parser.add_argument("--steps", type=int, default=500, help="of each stage")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    here, world = asked.folder, asked.folder / "world"
+    here.mkdir(parents=True, exist_ok=True)
+    videochat("world", "make", world, "--videos", asked.videos, "--seed", 0, "--quiet")
+    teach(here / "llm", world, asked.lessons)
+    save_network(here / "untrained", here / "llm")
+    shared = {"llm": f"{here}/llm", "steps": asked.steps, "warmup": 0.1, "augment": {"crop": 1.0}, "workers": 1}
+    shared |= {"device": "cpu", "log_every": 25, "save_every": 250, "batch": {"video": 8, "image": 8}}
+    one = {"model": f"{here}/untrained", "data": [f"{world}/captions.json", f"{world}/images.json"], "lr": 3e-3}
+    two = {"model": f"{here}/stage1", "data": f"{world}/instruct.json", "lr": 1e-3}
+    for stage, own in (("stage1", one | {"length": 128}), ("stage2", two)):
+        file = here / f"{stage}.yaml"
+        file.write_text(json.dumps(shared | own | {"out": f"{here}/{stage}"}))  # JSON is YAML
+        videochat("train", stage, file)
+    for name, network in (("untrained", "untrained"), ("trained", "stage2")):
+        (here / f"{name}.yaml").write_text(STACK.format(network=here / network, llm=here / "llm"))
+    videochat("eval", world, "-c", here / "trained.yaml", "-c", here / "untrained.yaml", "-o", here / "answers")
+
+
+def videochat(*arguments: object) -> None:
+    """Run a command, shown."""
+    print("$ videochat", *arguments, flush=True)
+    subprocess.run([sys.executable, "-m", "videochat.cli", *map(str, arguments)], check=True)
+
+
+def teach(folder: Path, world: Path, steps: int, batch: int = 8) -> None:
+    """Save a Llama that answers questions about a caption, from the words of the training videos alone."""
+    if (folder / "model.safetensors").exists():
+        return
+    captions = {row["video"]: row["caption"] for row in json.loads((world / "captions.json").read_text())}
+    stills = [row["caption"] for row in json.loads((world / "images.json").read_text())]
+    talks = [(captions[row["video"]], row["QA"]) for row in json.loads((world / "instruct.json").read_text())]
+    words = Tokenizer(models.BPE(unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    words.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=1200, special_tokens=SPECIAL, initial_alphabet=alphabet)
+    texts = [f" {text}" for _, talk in talks for pair in talk for text in pair.values()]
+    words.train_from_iterator([*texts, *captions.values(), *stills], trainer)
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=words, unk_token="<unk>", bos_token="<s>", eos_token="</s>", pad_token="<pad>"
+    )
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": WIDTH, "intermediate_size": 3 * WIDTH, "num_hidden_layers": 4, "num_attention_heads": 4}
+    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3}
+    config = transformers.LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=2048, **sizes, **ids)
+    model = transformers.LlamaForCausalLM(config)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
+    chance = np.random.default_rng(0)
+    for step in range(steps):
+        read = [lesson(talks, stills, chance) for _ in range(batch)]
+        loss = model(**laid_out(read, tokenizer)).loss
+        loss.backward()
+        optimizer.step(), schedule.step(), optimizer.zero_grad()
+        if step % 100 == 99:
+            print(f"lesson {step + 1}: loss {loss.item():.3f}", flush=True)
+    model.save_pretrained(folder)
+
+
+def lesson(talks: list[tuple[str, Any]], stills: list[str], chance: np.random.Generator) -> list[tuple[str, bool]]:
+    """Return pieces of a talk about a caption, and whether each is an answer."""
+    if chance.random() < 0.15:
+        caption = stills[chance.integers(len(stills))]
+        asked = f"###Human: <Image>{caption}</Image> Describe the following image concisely.\n###Assistant:"
+        return [(asked, False), (f" {caption}###", True)]
+    caption, talk = talks[chance.integers(len(talks))]
+    if chance.random() < 0.25:
+        asked = f"###Human: <Video>{caption}</Video> Describe the following video concisely.\n###Assistant:"
+        return [(asked, False), (f" {caption}###", True)]
+    times = ", ".join(f"{time:.1f}" for time in np.sort(chance.uniform(0, 6, 8)))
+    pieces = [(f"###Human: <Video>{caption}</Video> {TOLD.format(8, times)}###", False)]
+    short = [pair for pair in talk if len(pair["a"]) < 80]
+    for i in chance.permutation(len(short))[:6]:
+        pieces += [(f"Human: {short[i]['q']}\n###Assistant:", False), (f" {short[i]['a']}###", True)]
+    return pieces
+
+
+def laid_out(read: list[list[tuple[str, bool]]], tokenizer: Any) -> dict[str, torch.Tensor]:
+    """Return talks as a batch, of which answers are learnt."""
+    rows = [[(1, -100)] for _ in read]
+    for row, pieces in zip(rows, read, strict=True):
+        for text, answer in pieces:
+            ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+            row += [(id, id if answer else -100) for id in ids]
+    length = max(map(len, rows))
+    full = torch.tensor([row + [(3, -100)] * (length - len(row)) for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows])
+    return {"input_ids": full[..., 0], "labels": full[..., 1], "attention_mask": mask}
+
+
+def save_network(folder: Path, llm: Path) -> None:
+    """Save a VideoChat-Embed of random weights."""
+    torch.manual_seed(0)
+    vision = {"hidden_size": 96, "intermediate_size": 192, "num_hidden_layers": 4, "num_attention_heads": 4}
+    qformer = {"hidden_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 192}
+    config = VideoChatEmbedConfig(
+        vision_config=vision | {"image_size": SIDE, "patch_size": 14},
+        qformer_config=qformer,
+        num_queries=4,
+        num_extra_queries=28,
+        gmhra_layers=3,
+        gmhra_dropout=0.1,
+        llm_width=WIDTH,
+        llm=str(llm),
+        space=space_of(Checkpoint(str(llm))),
+    )
+    network = VideoChatEmbed(config)
+    with torch.no_grad():  # transformers' spread of 0.02 is for wide layers: narrow ones would pass on next to nothing
+        for name, weight in network.named_parameters():
+            if weight.ndim > 1 and not name.startswith(("gmhra", "llama_proj")):
+                weight.normal_(0, weight.shape[-1] ** -0.5)
+    network.save_pretrained(folder)
+    size = {"size": {"shortest_edge": SIDE}, "crop_size": {"height": SIDE, "width": SIDE}}
+    transformers.CLIPImageProcessorPil(**size).save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    main()
