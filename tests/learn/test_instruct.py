@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from instruct_script import LOG, description
 from command_line import Done, complaint, distribute, run, start
 from media import make
 from tiny_llama import save_tiny_llama
+from videochat import Record, Weights, Window
 from videochat.fence import fence
 from videochat.places import shipped
 from videochat.prompt import Template
@@ -295,6 +296,21 @@ class TestResume:
         assert asked() == []
         assert [entry["video"] for entry in results()] == ["z.mp4"] * 2
 
+    def test_a_download_does_not_change_what_is_made(self, clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def weights(_: object) -> list[Weights]:  # which revision a hub has is known only once it is here
+            here = Path("eye").exists()
+            return [Weights("eye@0123" if here else "eye", here=here)]
+
+        monkeypatch.setattr(instruct_script.Wide, "weights", weights)
+        monkeypatch.setattr(instruct_script.Wide, "fetch", lambda _: Path("eye").touch())
+        assert instruct(clips).code == 0
+        assert len(asked()) == 9
+        assert instruct(clips).code == 0
+        Path("eye").unlink()
+        done = instruct(clips)
+        assert "6 made before" in done.out
+        assert asked() == []
+
     @pytest.mark.parametrize("torn", ['{"key": "0123', '{"key": 5}\n', "[]\n", "\xff\xfe\n"])
     def test_damaged_lines_are_dropped(self, clips: Path, torn: str) -> None:
         instruct(clips)
@@ -332,6 +348,21 @@ class TestResume:
             assert made == finished
             assert len([row for row in again if row["task"] != "correct"]) == 6 - finished
             assert bytes_of(f"out{after}") == expected
+
+    def test_pieces_are_kept_while_more_is_watched(self, clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        perceive, held = instruct_script.Wide.perceive, []
+
+        def slow(self: instruct_script.Wide, windows: Sequence[Window]) -> Iterable[Sequence[Record]]:
+            deadline = time.monotonic() + (5 if windows[0].frames[0].image.shape[1] == WIDTHS[1] else 0)
+            while len(found := lines("parts.jsonl")) < 2 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            held.append(len(found))
+            return perceive(self, windows)
+
+        monkeypatch.setattr(instruct_script.Wide, "perceive", slow)
+        assert instruct(clips / "a.mp4", clips / "b.mp4").code == 0
+        assert held[0] == 0
+        assert held[-1] == 2
 
     def test_stopped_with_ctrl_c(self, clips: Path, here: dict[str, str]) -> None:
         words = ("instruct", clips, "-o", "out", "-c", "s.yaml", "--jobs", "1", "--set", "llm.slow=0.3")
@@ -419,6 +450,9 @@ class TestFaults:
         assert done.code == 5
         assert len(results()) == 2
         assert {row["video"] for row in lines("rejected.jsonl")} == {"bad.mp4"}
+        assert instruct("in", "--set", "llm.model=dead", "--set", "llm.breaks=e").code == 4
+        stubborn = ("--set", "llm.bad=[converse]", "--set", "llm.stubborn=true")
+        assert instruct("in", "--make", "conversations", *stubborn).code == 4
         (tmp_path / "in" / "a.mp4").unlink()
         assert instruct("in").code == 3
 
@@ -441,6 +475,13 @@ class TestFaults:
             assert "warning: a.mp4: wide at 00:01-00:02: RuntimeError: the lens is dirty" in done.err
             assert len(asked()) == 3
             assert len(results()) == 2
+
+    def test_why_a_stack_says_nothing_is_said(self, clips: Path) -> None:
+        Path("f.yaml").write_text(STACK.replace("whole: false", "whole: false, breaks: the lens is dirty"))
+        done = run("instruct", clips / "a.mp4", "-o", "out", "-c", "f.yaml", "--set", "perceive.whole=null")
+        assert done.code == 2
+        assert "f says nothing of this video in words" in done.err
+        assert "warning: a.mp4: wide at 00:00-00:01: RuntimeError: the lens is dirty" in done.err
 
     def test_the_same_words_about_two_videos(self, clips: Path) -> None:
         done = instruct(clips, "--make", "descriptions", "--set", "llm.same=true")
@@ -533,6 +574,26 @@ class TestPlan:
         assert none < some["costs"]["conversations"]["prompt"] <= every
         assert every - some["costs"]["conversations"]["prompt"] < 60  # the fence's words
 
+    def test_videos_of_which_nothing_can_be_told(self, clips: Path) -> None:
+        mute = ("--set", "format.use=timeline", "--set", "format.kinds=[speech]")
+        run("watch", clips / "a.mp4", "-c", "s.yaml", *mute[:2])
+        found = instruct(clips, "--plan", "--json", *mute).json
+        assert (found["silent"], found["unwatched"]) == (1, 2)
+        assert found["costs"]["conversations"]["pieces"] == 2
+        assert "1 videos: the stack says nothing of them" in instruct(clips, "--plan", *mute).out
+
+    def test_a_model_that_is_not_here_is_guessed(self, clips: Path) -> None:
+        run("watch", clips / "a.mp4", "-c", "s.yaml")
+        found = instruct(clips / "a.mp4", "--plan", "--llm", "transformers:nobody/nothing")
+        assert found.code == 0
+        assert "tokens    UTF-8 bytes / 3: the model's tokenizer is not here" in found.out
+        known = instruct(clips / "a.mp4", "--plan").out
+        assert "tokens    as llm scripted counts them" in known
+
+    def test_captions_mind_no_window(self, clips: Path) -> None:
+        for more in ((), ("--plan",)):
+            assert instruct(clips, "--make", "captions", "--set", "llm.size=100", *more).code == 0
+
     def test_what_is_made_costs_nothing(self, clips: Path) -> None:
         instruct(clips)
         found = instruct(clips, "--plan", "--json").json
@@ -590,6 +651,12 @@ class TestUsage:
         Path("out/instruct.json").write_text("[]")
         assert "out holds instruct.json of other making" in complaint(instruct(clips), 2)
         assert sorted(os.listdir("out")) == ["instruct.json"]
+
+    def test_a_saved_watch_is_left_alone(self, clips: Path) -> None:
+        run("watch", clips / "a.mp4", "-c", "s.yaml", "-o", "out")
+        facts = Path("out/run.json").read_bytes()
+        assert "out holds run.json of other making" in complaint(instruct(clips), 2)
+        assert Path("out/run.json").read_bytes() == facts
 
     def test_one_run_at_a_time(self, clips: Path) -> None:
         Path("out").mkdir()

@@ -109,9 +109,25 @@ def test_forbidden_in_descriptions_and_conversations(phrase: str, why: str) -> N
         read_conversation(conversation("a dog").replace("There are two.", f"There are two. {phrase}."), 2)
 
 
-@pytest.mark.parametrize("talk", ["Sure! ", "Here is the text: ", "Certainly, ", "I'm sorry, but "])
+@pytest.mark.parametrize(
+    "talk",
+    [
+        *("Sure! ", "Here is the text: ", "Here’s the text: ", "Certainly, ", "I'm sorry, but ", "I’m sorry, but "),
+        *("**Sure!** ", "Corrected paragraph: ", '"The revised text: '),
+    ],
+)
 def test_talk_about_the_task_at_the_beginning(talk: str) -> None:
     assert "it speaks of its task" in faults(talk + GOOD)
+
+
+@pytest.mark.parametrize("talk", ["Let me know if you want more.", "I hope this helps!"])
+def test_talk_about_the_task_at_the_end(talk: str) -> None:
+    assert "it speaks of its task" in faults(f"{GOOD} {talk}")
+    assert "it speaks of its task" in refuse(f"{conversation('a dog')}\n\n{talk}")
+
+
+def test_dots_are_no_sentences() -> None:
+    assert read_description(f"{GOOD} It waits . . . and waits.")
 
 
 def test_sentences_that_repeat() -> None:
@@ -159,6 +175,7 @@ def test_a_good_conversation() -> None:
     ("ask", "reply"),
     [
         ("**{kind} question:** ", "**Answer:** "),
+        ("**{kind} question**: ", "**Answer** : "),
         ("- {kind} question 1: ", "- Answer 1: "),
         ("1. {kind} Question: ", "   answer: "),
         ("Question ({kind}): ", "Answer: "),
@@ -173,6 +190,16 @@ def test_forms_of_turns(ask: str, reply: str) -> None:
     )
     rounds = read_conversation(text, 2)
     assert rounds[1] == ("temporal", "What of Temporal?", "It is so: yes.")
+
+
+def test_bold_turns_lose_their_marks_and_bold_words_keep_them() -> None:
+    text = "".join(
+        f"**{kind} question: What of {kind}?**\n**Answer: It is so.**\n"
+        for kind in ("Descriptive", "Temporal", "Causal")
+    )
+    assert read_conversation(text, 2)[0] == ("descriptive", "What of Descriptive?", "It is so.")
+    for said in ("**Two** are there", "There are **two**", "**Two** are **there**"):
+        assert read_conversation(conversation("a dog").replace("There are two.", said), 2)[1].answer == said
 
 
 def test_headings_between_turns_are_no_part_of_them() -> None:
@@ -200,6 +227,7 @@ def test_no_dialogue() -> None:
     [
         ("Answer: There are two.\n", "", 'the question "How many fields are there?" has no answer'),
         ("Descriptive question: How many fields are there?\n", "", 'the answer "There are two." follows no question'),
+        ("Answer: There", "Reply: There", '"How many fields are there? Reply: There are two." has no answer'),
         ("There are two.", "", "question 2: the answer is empty"),
         ("How many fields are there?", "?!", "question 2: the question is empty"),
         ("How many fields are there?", "what IS a dog", "question 2: it was asked before"),
@@ -208,6 +236,7 @@ def test_no_dialogue() -> None:
         ("There are two.", UNKNOWN + ".", "several questions are about what the video does not show"),
         ("There are two.", "It is not mentioned.", "question 2: the video does not tell: ask something else"),
         ("There are two.", "That cannot be determined.", "question 2: the video does not tell"),
+        ("There are two.", "The video doesn’t state it.", "question 2: the video does not tell"),
     ],
 )
 def test_what_is_wrong_with_a_conversation(old: str, new: str, why: str) -> None:
@@ -223,8 +252,9 @@ def test_a_kind_that_is_missing(kind: str) -> None:
     assert refuse(text) == f"there is no {kind.lower()} question"
 
 
-def test_times_are_welcome_in_conversations() -> None:
-    assert read_conversation(conversation("a dog").replace("00:01", "00:02 (2 seconds)"), 1.5)
+@pytest.mark.parametrize("time", ["00:02 (2 seconds)", "２:30", "٢:30"])  # digits of other scripts are no stamp
+def test_times_are_welcome_in_conversations(time: str) -> None:
+    assert read_conversation(conversation("a dog").replace("00:01", time), 1.5)
 
 
 @given(st.text(), st.sampled_from(["", conversation("a dog"), "Causal question: ", "Answer:"]))

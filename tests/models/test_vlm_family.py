@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tiny_vlms import save_video_llava
+from tiny_vlms import SAVED, save_video_llava
 from videochat import Record, Tokens, UnavailableError
 from videochat_plugins.models.checkpoint import Checkpoint
 from videochat_plugins.models.vlm.family import FAMILIES, find_family, settings, starts_of
@@ -115,3 +115,21 @@ def test_what_a_file_leaves_out(tmp_path: Path) -> None:
     found = Pictures.read(tmp_path, "image", size={"height": 3, "width": 4})
     assert found.edges() == {"height": 3, "width": 4}
     assert (found.image_mean, found.image_std, found.said("min_pixels", 1)) == (OPENAI_MEAN, (1, 1, 1), 7)
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "values"),
+    [
+        ("smolvlm", "preprocessor_config.json", {"max_image_size": 384}),
+        ("smolvlm", "preprocessor_config.json", {"max_image_size": {"longest_edge": 0}}),
+        ("internvl", "preprocessor_config.json", {"max_patches": "x"}),
+        ("internvl", "config.json", {"vision_config": 7}),
+        ("llava_onevision", "config.json", {"vision_config": 7}),
+    ],
+)
+def test_values_of_another_type_are_told(tmp_path: Path, kind: str, file: str, values: dict[str, Any]) -> None:
+    folder = SAVED[kind](tmp_path)
+    path = folder / file
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+    with pytest.raises(UnavailableError, match="download"):
+        find_family(Checkpoint(str(folder)))

@@ -21,7 +21,7 @@ QUOTE = 80  # characters of an answer that a fault repeats
 SLACK = 1.0  # seconds by which a time may lie after the video's end: stamps are rounded up
 
 _NUMBER = r"(?:\d+(?:\.\d+)?|one|two|three|four|five|six|seven|eight|nine|ten|fifteen|twenty|thirty|forty|fifty|sixty)"
-_STAMP = re.compile(r"\b\d{1,3}(?::[0-5]\d){1,2}\b")
+_STAMP = re.compile(r"\b[0-9]{1,3}(?::[0-5][0-9]){1,2}\b")  # what `parse` reads: \d would take other scripts' digits
 _TIME = re.compile(
     rf"{_STAMP.pattern}|\b{_NUMBER}[\s-]?(?:seconds?|secs?|minutes?|mins?)\b"
     r"|\b(?:at|after|until|by|around)\s+\d+(?:\.\d+)?\s?s\b|\b(?:second|minute)\s+\d+\b|\btime ?stamps?\b",
@@ -35,8 +35,9 @@ _FORBIDDEN = {
         re.I,
     ),
     "it speaks of its task": re.compile(
-        r"\A(?:sure|certainly|of course|okay|here(?:'s| is| are))\b|\bas an ai\b|\blanguage model\b"
-        r"|\AI(?:'m| am) sorry\b",
+        r"\A\W*(?:sure|certainly|of course|okay|here(?:['’]s| is| are)|I(?:['’]m| am) sorry)\b|\bas an ai\b"
+        r"|\A\W*(?:the )?(?:corrected|revised) (?:description|paragraph|text|version)\b|\blanguage model\b"
+        r"|\blet me know if you\b|\bhope this helps\b",
         re.I,
     ),
     "it holds the mark of a turn or of the fence": re.compile(
@@ -44,13 +45,13 @@ _FORBIDDEN = {
     ),
 }
 _VAGUE = re.compile(
-    r"\bnot (?:specified|mentioned|stated|provided)\b|\b(?:do|does)(?: not|n't) (?:specify|mention|state|provide)\b"
-    r"|\b(?:cannot|can't|could not) be (?:determined|known)\b|\bno information\b",
+    r"\bnot (?:specified|mentioned|stated|provided)\b|\b(?:do|does)(?: not|n['’]t) (?:specify|mention|state|provide)\b"
+    r"|\b(?:cannot|can['’]t|could not) be (?:determined|known)\b|\bno information\b",
     re.I,
 )
 _TURN = re.compile(
     rf"^[ \t>*#\-.()\d]*(?:(?P<before>{'|'.join(KINDS)})\s+)?(?:(?P<asks>question|q|user|human)|answer|a|assistant)"
-    rf"[ \t]*\d*[ \t]*(?:\((?P<after>{'|'.join(KINDS)})\)[ \t]*)?[*_]*[ \t]*:[ \t]*[*_]*",
+    rf"[ \t]*\d*[ \t]*(?:\((?P<after>{'|'.join(KINDS)})\)[ \t]*)?[*_]*[ \t]*:[*_]*[ \t]*",
     re.I | re.M,
 )
 # What a line between turns may say: "### Temporal questions", a rule of dashes.
@@ -87,7 +88,8 @@ def read_description(text: str) -> str:
     faults += [f'it names a time, "{time[0]}": say the order, with first, next, then and finally' for time in
                list(_TIME.finditer(found))[:3]]  # fmt: skip
     sentences = Counter(_plain(sentence) for sentence in re.split(r"(?<=[.!?])\s+", found))
-    faults += [f'it says "{sentence[:QUOTE]}" {number} times' for sentence, number in sentences.items() if number > 1]
+    faults += [f'it says "{sentence[:QUOTE]}" {number} times' for sentence, number in sentences.items()
+               if sentence and number > 1]  # fmt: skip
     if faults:
         raise Malformed(faults)
     return found
@@ -116,11 +118,11 @@ def read_conversation(text: str, duration: float) -> tuple[Round, ...]:
     rounds, faults = [], []
     for i, (kind, asks, said) in enumerate(turns):
         if asks and (i + 1 == len(turns) or turns[i + 1].asks):
-            faults.append(f'the question "{said[:QUOTE]}" has no answer')
+            faults.append(f'the question "{fold(said)[:QUOTE]}" has no answer')
         elif asks:
             rounds.append(Round(kind, fold(said), turns[i + 1].said))
         elif i == 0 or not turns[i - 1].asks:
-            faults.append(f'the answer "{said[:QUOTE]}" follows no question')
+            faults.append(f'the answer "{fold(said)[:QUOTE]}" follows no question')
     if not rounds:
         raise Malformed([*faults, "it is no dialogue: begin each turn on a line of its own, as the form shows"])
     faults += [f"there is no {kind} question" for kind in KINDS if all(one.kind != kind for one in rounds)]
@@ -151,6 +153,8 @@ def _turns(text: str) -> Iterator[_Turn]:
     ends = [head.start() for head in heads[1:]] + [len(text)]
     for head, end in zip(heads, ends, strict=False):  # where no turn begins, all of it is of none
         said = re.sub(r"\n{2,}", "\n\n", text[head.end() : end]).strip()
+        if head[0].count("**") % 2:  # **Question: What is it?**
+            said = said.removesuffix("**")
         yield _Turn((head["before"] or head["after"] or "").lower(), head["asks"] is not None, said)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple, Self
 
 from filelock import FileLock, Timeout
@@ -20,6 +21,7 @@ from videochat.cache import write_whole
 from videochat_plugins.learn.instruct_check import Round
 
 RESULTS = ("instruct.json", "messages.jsonl", "rejected.jsonl")
+FACTS = "run.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ class Parts:
         self.folder = folder
         self.file = folder / "parts.jsonl"
         self.pieces: dict[str, Piece] = {}
-        if foreign := [name for name in RESULTS if (folder / name).exists() and not self.file.exists()]:
+        self._adding = Lock()
+        if foreign := [name for name in (*RESULTS, FACTS) if (folder / name).exists() and not self.file.exists()]:
             raise StackError(f"{folder} holds {', '.join(foreign)} of other making: take another folder with -o")
         for line in _whole_lines(self.file):
             try:
@@ -113,9 +116,9 @@ class Parts:
             lock.release()
 
     def add(self, piece: Piece) -> None:
-        """Append a piece."""
-        self.pieces[piece.key] = piece
-        with self.file.open("ab") as file:
+        """Append a piece; any thread may."""
+        with self._adding, self.file.open("ab") as file:
+            self.pieces[piece.key] = piece
             file.write(_jsonl([piece.to_json()]))
 
     def assemble(self, entries: Iterable[Entry], failed: Iterable[Aside]) -> tuple[list[Entry], list[Aside]]:

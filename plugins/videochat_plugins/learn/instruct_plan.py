@@ -1,8 +1,7 @@
 """What making training data would cost, before a model is loaded or anybody is asked."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from videochat import LLM, Generation, LLMError, Message, Reply, StackError, Text, VideoChatError
 from videochat.budget import estimate
@@ -40,12 +39,9 @@ class Forecast:
     before: int = 0  # pieces that are made
     unwatched: int = 0  # videos that must be watched first
     uncounted: int = 0  # those of them whose text is not among the tokens, as there is none to judge it by
+    silent: int = 0  # videos of which the stack says nothing that could be asked with: a run sets them aside
     guessed: bool = False  # whether the model's tokenizer is not here, so that its tokens are UTF-8 bytes / 3
     costs: dict[str, Estimate] = field(default_factory=dict)  # by what is made
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        return asdict(self)
 
 
 def forecast(making: Making, sources: Sequence[Source], parts: Parts) -> Forecast:
@@ -68,9 +64,13 @@ def forecast(making: Making, sources: Sequence[Source], parts: Parts) -> Forecas
         llm, found.guessed = _Absent(llm.options), True
         space = room(llm, making.prompts, making.make)
     shown: dict[str, Shown] = {}
+    silent = set[str]()  # hashes of videos that a run would set aside
     for source in sources:
         if context := _watched(making.stack.plan(source.path)):
-            shown[source.hash] = show(context, llm, making.prompts, making.make)
+            try:
+                shown[source.hash] = show(context, llm, making.prompts, making.make)
+            except StackError:
+                silent.add(source.hash)
     told = {source: llm.count(Text(shown[source.hash].text)) for source in sources if source.hash in shown}
     pace = sum(told.values()) / sum(source.duration for source in told) if told else 0.0  # tokens a second
     found.costs = {make: Estimate() for make in making.make}
@@ -78,6 +78,9 @@ def forecast(making: Making, sources: Sequence[Source], parts: Parts) -> Forecas
     for source in sources:
         missing = making.missing(source, parts)
         found.before += len(making.make) - len(missing)
+        if source.hash in silent:
+            found.silent += bool(missing)
+            continue
         found.unwatched += bool(missing) and source not in told
         found.uncounted += bool(missing) and not told
         for make in missing:

@@ -5,11 +5,10 @@ from dataclasses import asdict, astuple, dataclass
 from importlib.metadata import version
 from typing import Any, Self
 
-from videochat import VideoChatError
 from videochat.cache import identity, write_whole
 from videochat.cli.display import say, show, table
 from videochat.clock import needs_hours, span_stamp
-from videochat_plugins.learn.instruct_parts import Aside, Entry, Parts
+from videochat_plugins.learn.instruct_parts import FACTS, Aside, Entry, Parts
 from videochat_plugins.learn.instruct_plan import WORDS, Forecast
 from videochat_plugins.learn.instruct_run import Making, Outcome
 from videochat_plugins.learn.instruct_sources import Sources
@@ -43,17 +42,17 @@ class Report:
             "seed": making.seed,
             **report.to_json(),
         }
-        write_whole(parts.folder / "run.json", json.dumps(facts, indent=1) + "\n")
+        write_whole(parts.folder / FACTS, json.dumps(facts, indent=1) + "\n")
         return report
 
     @property
     def exit_code(self) -> int:
-        """0, or 5 if something was set aside; if nothing was made, the code of why."""
-        errors: list[VideoChatError] = [error for _, error in self.sources.broken]
-        errors += [error for _, _, error in self.outcome.failed]
-        if not self.kept:
-            return min((error.exit_code for error in errors), default=4)
-        return 5 if self.aside or self.outcome.faults else 0
+        """0, or 5 if something was set aside; if nothing was made, the code of why: 4 if any answer was of no use."""
+        if self.kept:
+            return 5 if self.aside or self.outcome.faults else 0
+        codes = [error.exit_code for _, error in self.sources.broken for _ in self.outcome.costs]
+        codes += [error.exit_code for _, _, error in self.outcome.failed]
+        return max(codes) if len(codes) == len(self.aside) else 4
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -133,6 +132,8 @@ def _show_grounds(found: Forecast, making: Making) -> None:
     """Print what a forecast rests on."""
     before = f", {found.before} pieces made before" if found.before else ""
     show(f"videos    {found.videos} of {found.seconds:.0f} s, {found.unwatched} to be watched first{before}")
+    if found.silent:
+        show(f"aside     {found.silent} videos: the stack says nothing of them that the language model could be told")
     if found.uncounted:
         show(f"prompts   without the text of {found.uncounted} videos: watch a few, and it is counted")
     elif found.unwatched:

@@ -62,6 +62,11 @@ class Making:
 
     def __init__(self, stack: Stack, prompts: Prompts, make: Sequence[str], seed: int) -> None:
         self.stack, self.prompts, self.make, self.seed = stack, prompts, tuple(make), seed
+        self.identify()
+
+    def identify(self) -> None:
+        """Take down what decides the pieces; once more after a download, which tells which revision came."""
+        stack = self.stack
         seen = {place: identity(part, stack.pool) for place, part in stack.components() if place != "llm"}
         self._seen = digest({"seen": seen, "fence": stack.fence})
         self._asked = digest({"llm": identity(stack.llm, stack.pool)})
@@ -75,6 +80,10 @@ class Making:
         """Return what is not made of a video yet, or was made while perceivers faulted."""
         found = {make: parts.pieces.get(self.key(source, make)) for make in self.make}
         return tuple(make for make, piece in found.items() if piece is None or piece.faulty)
+
+    def todo(self, sources: Sequence[Source], parts: Parts) -> list[Task]:
+        """Return the videos of which something is missing."""
+        return [Task(source, missing) for source in sources if (missing := self.missing(source, parts))]
 
     def entries(self, sources: Sequence[Source], parts: Parts) -> Iterator[Entry]:
         """Yield what is made of videos, video by video, with instructions drawn."""
@@ -100,12 +109,14 @@ def run(making: Making, sources: Sequence[Source], parts: Parts, jobs: int) -> O
         LLMError: if the language model cannot be loaded.
     """
     began, stack = time.perf_counter(), making.stack
-    todo = [Task(source, missing) for source in sources if (missing := making.missing(source, parts))]
+    if todo := making.todo(sources, parts):
+        talks = any(asks(task.make) for task in todo)
+        prepare([part for _, part in stack.components() if talks or part is not stack.llm])
+        making.identify()
+        todo = making.todo(sources, parts)
+    talks = any(asks(task.make) for task in todo)
     total = sum(len(task.make) for task in todo)
     outcome = Outcome({make: Cost() for make in making.make}, before=len(sources) * len(making.make) - total)
-    talks = any(asks(task.make) for task in todo)
-    if todo:
-        prepare([part for _, part in stack.components() if talks or part is not stack.llm])
     watched: Iterable[Task] = _watched(making, todo, outcome)
     if alone := talks and bool(checkpoints([stack.llm])):
         watched, jobs = list(watched), 1
@@ -127,40 +138,40 @@ def _watched(making: Making, todo: Sequence[Task], outcome: Outcome) -> Iterator
         began = time.perf_counter()
         try:
             context = making.stack.watch(task.source.path)
+            outcome.faults += [(task.source, fault) for fault in context.faults]
             shown = show(context, making.stack.llm, making.prompts, making.make)
         except (VideoError, StackError) as error:  # of this video
             outcome.failed += [(task.source, make, error) for make in task.make]
             continue
         finally:
             outcome.watching += time.perf_counter() - began
-        outcome.faults += [(task.source, fault) for fault in context.faults]
         yield Task(task.source, task.make, shown, bool(context.faults))
 
 
 def _make(
     making: Making, watched: Iterable[Task], total: int, parts: Parts, models: Sequence[LLM], outcome: Outcome
 ) -> None:
-    """Ask for all pieces of watched videos, one of each model at once, and add them to the parts as they come."""
+    """Ask for all pieces of watched videos, one of each model at once; threads add them to the parts as they come."""
     free: SimpleQueue[LLM] = SimpleQueue()
     for model in models:
         free.put(model)
-    waiting: dict[Future[Piece], tuple[Source, str, Cost]] = {}
+    waiting: dict[Future[None], tuple[Source, str, Cost]] = {}
     done = 0
 
-    def work(task: Task, make: str, cost: Cost) -> Piece:
+    def work(task: Task, make: str, cost: Cost) -> None:
         model = free.get()
         try:
-            return _piece(model, making, task, make, cost)
+            parts.add(_piece(model, making, task, make, cost))
         finally:
             free.put(model)
 
-    def collect(finished: Iterable[Future[Piece]]) -> None:
+    def collect(finished: Iterable[Future[None]]) -> None:
         nonlocal done
         for future in finished:
             source, make, cost = waiting.pop(future)
             outcome.costs[make].add(cost)
             try:
-                parts.add(future.result())
+                future.result()
             except LLMError as error:
                 outcome.failed.append((source, make, error))
             done += 1
@@ -179,9 +190,6 @@ def _make(
             collect(wait(waiting, return_when=FIRST_COMPLETED).done)
     finally:  # stopped with Ctrl-C, what is being answered is paid for and kept
         pool.shutdown(cancel_futures=True)
-        for future in waiting:
-            if not future.cancelled() and future.exception() is None:
-                parts.add(future.result())
         for model in models:
             model.close()
 

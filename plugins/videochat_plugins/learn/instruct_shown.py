@@ -57,7 +57,7 @@ def room(llm: LLM, prompts: Prompts, make: Sequence[str], caption: str = "") -> 
     bare = Shown(caption, "", 0.0)
     sizes = [size(llm, prompts, one, bare) + 2 * generation(llm, one).max_tokens for one in asks(make)]
     left = llm.window - max(sizes, default=0) - 3 * llm.turn - _REPAIR
-    if left <= 0:
+    if sizes and left <= 0:
         raise StackError(
             f"the prompts leave no room for the video in a window of {llm.window} tokens: raise llm.window if the "
             "model reads more, lower llm.max_tokens, or take another model"

@@ -190,7 +190,14 @@ def find_family(checkpoint: Checkpoint) -> Family | None:
     if kind not in FAMILIES:
         raise UnavailableError(f"the checkpoint {checkpoint.name} is a {kind} model, {_why_not(kind, config)}")
     module, _, name = FAMILIES[kind].partition(":")
-    family: Family = getattr(import_module(f"{__package__}.{module}"), name)(folder, config)
+    build = getattr(import_module(f"{__package__}.{module}"), name)
+    try:
+        family: Family = build(folder, config)
+        for media in ("image", "video"):
+            family.layout((family.side or 64, 64), media)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        what = f"hold what a {kind} model cannot use ({error})"
+        raise UnavailableError(f"{folder}: config.json and its processor's files {what}; download them again") from None
     return family
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from videochat import Tokens, UnavailableError
 from videochat_plugins.models.vlm.family import Family, Media, media_of
-from videochat_plugins.models.vlm.pictures import Pictures
+from videochat_plugins.models.vlm.pictures import Pictures, cut_tiles
 
 if TYPE_CHECKING:
     import torch
@@ -62,8 +62,7 @@ class InternVL(Family):
         height, width = self._tile
         pictures = self._pictures[media]
         canvas = pictures.prepare({"height": rows * height, "width": columns * width})(images)
-        cut = canvas.reshape(len(images), 3, rows, height, columns, width).permute(0, 2, 4, 1, 3, 5)
-        tiles = cut.flatten(1, 2)  # (T, rows columns, 3, h, w)
+        tiles = cut_tiles(canvas, height, width)
         if rows * columns == 1:
             return tiles
         whole = pictures.prepare({"height": height, "width": width})(images)  # (T, 3, h, w)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from videochat import Tokens, UnavailableError
 from videochat_plugins.models.vlm.family import Family, Media, Vision, media_of
-from videochat_plugins.models.vlm.pictures import Pictures
+from videochat_plugins.models.vlm.pictures import Pictures, cut_tiles
 
 if TYPE_CHECKING:
     import torch
@@ -68,8 +68,7 @@ class LlavaOneVision(Family):
         canvas = pictures.prepare({})(images.new_zeros(count, high, wide, 3))  # black around the image
         fitted = pictures.prepare({"height": size[0], "width": size[1]})(images)
         canvas[:, :, above : above + size[0], left : left + size[1]] = fitted
-        cut = canvas.reshape(count, 3, high // tile, tile, wide // tile, tile).permute(0, 2, 4, 1, 3, 5)
-        return torch.cat([whole[:, None], cut.flatten(1, 2)], 1)
+        return torch.cat([whole[:, None], cut_tiles(canvas, tile, tile)], 1)
 
     def encode(self, model: Any, pixels: "torch.Tensor", layout: Mapping[str, Any]) -> "torch.Tensor":
         """Return the rows of each frame or image; those of an image hold its newlines."""

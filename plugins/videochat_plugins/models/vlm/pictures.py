@@ -1,7 +1,7 @@
 """How a family's frames are made ready, as the processor's file in a checkpoint's folder has it."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
 
@@ -9,6 +9,9 @@ from videochat import UnavailableError
 from videochat_plugins.models.preprocess import Preprocess, Rgb
 from videochat_plugins.models.resample import FILTERS
 from videochat_plugins.models.vlm.family import Media, settings
+
+if TYPE_CHECKING:
+    import torch
 
 OPENAI_MEAN: Rgb = (0.48145466, 0.4578275, 0.40821073)  # that CLIP was trained with
 OPENAI_STD: Rgb = (0.26862954, 0.26130258, 0.27577711)
@@ -63,3 +66,10 @@ class Pictures(BaseModel):
         """Return what makes frames ready in a size."""
         kernel = FILTERS[self.resample]
         return Preprocess(0, size, kernel, crop, self.rescale_factor, self.image_mean, self.image_std)
+
+
+def cut_tiles(pictures: "torch.Tensor", height: int, width: int) -> "torch.Tensor":
+    """Return the tiles of pictures, row by row: (T, 3, rows h, columns w) -> (T, rows columns, 3, h, w)."""
+    grid = pictures.unflatten(3, (-1, width)).unflatten(2, (-1, height))  # (T, 3, rows, h, columns, w)
+    tiles: torch.Tensor = grid.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
+    return tiles

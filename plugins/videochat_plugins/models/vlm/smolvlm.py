@@ -10,7 +10,7 @@ import numpy as np
 from videochat import Tokens
 from videochat_plugins.models.resample import FILTERS, resize
 from videochat_plugins.models.vlm.family import Family, Media, Vision, media_of, starts_of
-from videochat_plugins.models.vlm.pictures import Pictures
+from videochat_plugins.models.vlm.pictures import Pictures, cut_tiles
 
 if TYPE_CHECKING:
     import torch
@@ -60,16 +60,15 @@ class SmolVLM(Family):
         import torch
 
         size, pictures, tile = (images.shape[1], images.shape[2]), self._pictures[media], self._tile(media)
-        rows, columns = self.layout(size, media)["tiles"]
+        is_cut = any(self.layout(size, media)["tiles"])
         planes = images.permute(0, 3, 1, 2).flatten(0, 1)  # (3 T, H, W)
         for each in self._sizes(size, media):
             planes = resize(planes, each, FILTERS[pictures.resample])
         canvas = planes.unflatten(0, (-1, 3)).permute(0, 2, 3, 1)  # (T, rows h, columns w, 3)
         whole = pictures.prepare({"height": tile, "width": tile})(canvas)[:, None]
-        if not rows:
+        if not is_cut:
             return whole
-        cut = pictures.prepare({})(canvas).reshape(-1, 3, rows, tile, columns, tile).permute(0, 2, 4, 1, 3, 5)
-        return torch.cat([cut.flatten(1, 2), whole], 1)
+        return torch.cat([cut_tiles(pictures.prepare({})(canvas), tile, tile), whole], 1)
 
     def encode(self, model: Any, pixels: "torch.Tensor", layout: Mapping[str, Any]) -> "torch.Tensor":
         """Return the rows of each frame, tile by tile."""
