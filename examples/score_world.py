@@ -51,7 +51,7 @@ def kind(records: Iterable[Record], name: str) -> list[Record]:
 def things(scores: Score, truth: Sequence[Record], found: Sequence[Record]) -> None:
     """Score each moving thing in each second, and how many of them there are said to be."""
     moving = [record for record in truth if record.meta["speed"] >= SLOW]
-    said = [record for record in found if record.meta["direction"] != "still"]
+    said = [record for record in found if record.meta.get("direction", "still") != "still"]
     free = list(said)
     for record in moving:
         match = max(free, key=lambda other: _overlap(record, other), default=None)
@@ -60,7 +60,7 @@ def things(scores: Score, truth: Sequence[Record], found: Sequence[Record]) -> N
         if match is None or not hit:
             continue
         free.remove(match)
-        scores["its colour"].append(match.meta["colour"] == record.meta["colour"])
+        scores["its colour"].append(match.meta.get("colour") == record.meta["colour"])
         turn = (WAYS.index(match.meta["direction"]) - WAYS.index(record.meta["direction"])) % 8
         scores["its direction, of eight"].append(turn == 0)
         scores["its direction, to 45 degrees"].append(turn in (0, 1, 7))
@@ -139,6 +139,8 @@ def table(scores: Score) -> Iterator[str]:
 
 def main() -> None:
     """Print the scores."""
+    if not 2 <= len(sys.argv) <= 3 or not (Path(sys.argv[1]) / "world.json").is_file():
+        sys.exit(f"{__doc__}\nworld is a folder that `videochat world make` wrote")
     scores, videos = score(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "offline")
     print(f"{videos} videos\n")
     print("\n".join(table(scores)))

@@ -302,6 +302,23 @@ def test_a_folder_in_use_or_of_something_else(world: Path, stack: Path) -> None:
     assert Path("out/report.json").read_text() == "{}"
 
 
+def test_a_folder_stays_ours_when_killed_at_the_end(world: Path, stack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Path] = []
+
+    def killed(path: Path, content: bytes) -> None:
+        if written:
+            raise KeyboardInterrupt
+        written.append(path)
+        path.write_bytes(content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("videochat_plugins.learn.eval_folder.write_whole", killed)
+        run("eval", world, "-c", stack, "-o", "out")
+    assert len(written) == 1
+    assert run("eval", world, "-c", stack, "-o", "out").code == 0
+    assert len(logged("seeing")) == 12
+
+
 def test_what_fails_stays_in_its_row(world: Path, stack: Path) -> None:
     rows = [question(width, number) for number in range(3) for width in WIDTHS]
     Path("w64.mp4").unlink()
@@ -383,6 +400,9 @@ def test_what_cannot_run_is_said_before_anything_is_asked(world: Path, stack: Pa
     assert run("eval", world, "-c", stack, "--judge", "transformers:./nowhere").code == 6
     for option, words in (
         (("--judge", "nobody:x"), "--judge: llm.use: "),
+        (("--judge", ""), "--judge: "),
+        (("--judge-set", "colour=red"), "name it with --judge"),
+        (("--seed", "-1"), "--seed"),
         (("--judge", "judging", "--judge-set", "colour=red"), "--judge: llm.colour: no such option"),
         (("--judge", "judging", "--judge-set", "colour"), "must look like"),
         (("--format", "videomme", "--split", "test"), "has no splits"),

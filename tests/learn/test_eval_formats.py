@@ -12,6 +12,10 @@ from videochat import StackError
 from videochat_plugins.learn import eval as command
 from videochat_plugins.learn.eval_data import Dataset, Example
 from videochat_plugins.learn.eval_formats import FORMATS, read
+from videochat_plugins.learn.eval_rows import Rows as Answers
+from videochat_plugins.learn.eval_run import Answered
+from videochat_plugins.learn.eval_score import Scorer
+from videochat_plugins.learn.world_ask import accepted
 
 Rows = list[dict[str, Any]]
 
@@ -66,6 +70,34 @@ def test_world(tmp_path: Path) -> None:
         read(tmp_path, split="val")
 
 
+@pytest.mark.parametrize(
+    ("category", "answer", "other", "right", "wrong"),
+    [
+        ("size", "it grows", "it shrinks", ["It gets larger."], ["grows or shrinks", "bigger, smaller", "it shrinks"]),
+        ("size", "it shrinks", "it grows", ["It gets smaller."], ["grows or shrinks", "it grows"]),
+        ("rotation", "clockwise", "anticlockwise", ["clockwise"], ["counter-clockwise", "It turns anti-clockwise."]),
+        ("rotation", "anticlockwise", "clockwise", ["Counter-clockwise.", "anti-clockwise"], ["clockwise"]),
+        ("when", "the first half", "the second half", ["It is early."], ["early or late", "At about 1 second."]),
+        ("when", "the second half", "the first half", ["late"], ["early or late", "At about 1 second."]),
+        ("direction", "up", "down", ["It moves upward.", "from bottom to top"], ["top to bottom", "downward"]),
+        ("direction", "right", "left", ["It moves from left to right."], ["from right to left", "right, then left"]),
+        ("direction", "left", "right", ["to the left"], ["up and to the left", "down-left", "left or up"]),
+        ("direction", "up and to the left", "down and to the right", ["up and left", "up-left"], ["up", "left"]),
+        ("texture", "striped", "dotted", ["It has stripes."], ["stripes or dots", "dots"]),
+        ("how_often", "twice", "never", ["The red one: two times."], ["once or twice", "twice or thrice", "never"]),
+    ],
+)
+def test_world_hears_two_answers_in_any_words(
+    tmp_path: Path, category: str, answer: str, other: str, right: list[str], wrong: list[str]
+) -> None:
+    """`accept` and `candidates` of a question hold one wording of what is wrong; models have more."""
+    asked = world(tmp_path, category=f"temporal/{category}", answer=answer, candidates=[answer, other])
+    found = only(read(write(tmp_path / "q.jsonl", [{**asked, "accept": accepted(answer)}], lines=True)))
+    scorer = Scorer(False, None, Answers(tmp_path / "rows.jsonl"))
+    for said, good in [*((text, True) for text in right), *((text, False) for text in wrong)]:
+        assert [verdict.right for verdict in scorer.score("it", [found], [Answered(said)])] == [good], said
+
+
 def test_mvbench(tmp_path: Path) -> None:
     videos(tmp_path, "video/star/Charades_v1_480/ZS9XR.mp4", "video/clevrer/video_10009.mp4")
     row = {"question": "What happened?", "candidates": ["Closed.", "Opened.", "Put down."], "answer": "Opened."}
@@ -79,6 +111,7 @@ def test_mvbench(tmp_path: Path) -> None:
     assert (second.start, second.end) == (None, None)
     one = read(tmp_path / "json" / "moving_count.json", videos=tmp_path / "video")
     assert only(one).answer == "Closed."
+    assert only(one).group == "clevrer/video_10009.mp4"  # wherever the folder lies, so that a report's digest tells
 
 
 def test_mvbench_in_a_folder_of_pictures(tmp_path: Path) -> None:
@@ -111,6 +144,15 @@ def test_nextqa(tmp_path: Path) -> None:
     assert found.candidates == ("a", "b", "c", "d, e", "f")
     with pytest.raises(StackError, match=r"holds test.csv, val.csv: name the file, or --split"):
         read(tmp_path)
+
+
+def test_nextqa_in_json_may_have_anything(tmp_path: Path) -> None:
+    videos(tmp_path, "7.mp4")
+    row = {"video": "7", "question": "why?", "answer": 0, "qid": 1, "type": "TN"}
+    row |= {f"a{i}": f"b{i}" for i in range(5)}
+    dataset = read(write(tmp_path / "val.json", [row, {**row, "qid": 2, "type": 3}, {**row, "qid": 3, "type": ["T"]}]))
+    assert [one.category for one in dataset.examples] == ["temporal/TN"]
+    assert ["the type must be text" in said for said in faults(dataset)] == [True, True]
 
 
 def test_egoschema(tmp_path: Path) -> None:
@@ -212,6 +254,7 @@ def test_moviechat(tmp_path: Path) -> None:
         ({"video": "."}, "leads out of the folder"),
         ({"video": ["w1.mp4"]}, "the video must be the name of a file"),
         ({"video": "w1\0.mp4"}, "leads out of the folder"),
+        ({"video": f"{'w' * 300}.mp4"}, "cannot be looked for: "),
         ({"question": " "}, "the question must be text, not ' '"),
         ({"question": None}, "the question must be text, not None"),
         ({"answer": 3}, "the answer must be text, not 3"),
@@ -258,6 +301,16 @@ def test_a_line_that_is_no_json_costs_itself_only(tmp_path: Path) -> None:
     assert "not JSON" in faults(dataset)[0]
     assert "NaN is no number of JSON" in faults(dataset)[1]
     assert "nested too deeply" in faults(dataset)[2]
+
+
+def test_a_format_is_known_by_its_first_good_entry(tmp_path: Path) -> None:
+    (tmp_path / "q.jsonl").write_text('{"id": "w1\n[]\n' + json.dumps(world(tmp_path)) + "\n")
+    (tmp_path / "notes.json").write_text("{")  # of another kind: it does not count
+    assert only_good(read(tmp_path / "q.jsonl")) == ["w1-0"]
+    (tmp_path / "questions.jsonl").write_bytes((tmp_path / "q.jsonl").read_bytes())
+    assert only_good(read(tmp_path)) == ["w1-0"]
+    with pytest.raises(StackError, match=r"notes.json:1: not JSON"):  # where nothing else tells the format
+        read(tmp_path / "notes.json")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Whether an answer in words, or a letter, says the right thing."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,6 +69,8 @@ def test_what_is_accepted_is_right_and_nothing_is_wrong(text: str, others: list[
         ("nothing", ["nothing"], []),
         ("It starts at 00:12.", ["00:12"], []),
         ("red " + "ball " * LONGEST, ["red"], ["blue"]),
+        ("It appears to vanish", ["vanish"], ["appears"]),
+        ("It appears to the left", ["appears"], ["vanish"]),
     ],
 )
 def test_right(answer: str, accepted: list[str], others: list[str]) -> None:
@@ -125,6 +129,8 @@ def test_lettered() -> None:
         ("b) is no letter at the head: (C)", "C"),
         ("The answer is B.", "B"),
         ("Answer: B\nIt is blue.", "B"),
+        ("B\n\nIt is blue, unlike the red ball.", "B"),
+        ("B \r\nIt is a man, or nothing.", "B"),
         ("Best option:(B) blue cube", "B"),
         ("I think it is (b).", "B"),
         ("It is the blue cube, not the red ball", "B"),
@@ -144,7 +150,7 @@ def test_chosen(answer: str, letter: str) -> None:
         *("", " ", "(", ")", "()", ".", "(.", "\n("),  # MVBench's own parser finds the first of these right
         *("Because", "a ball", "A ball moves", "I. think", "Bbb", "E", "(E)", "?"),
         *("option a ball", "answer b", "the answer is a ball"),
-        *("(A) or (B)", "A. or\nB.", "red ball and blue cube", "not the red ball", "the cube"),
+        *("(A) or (B)", "A. or\nB.", "A\nB", "red ball and blue cube", "not the red ball", "the cube"),
     ],
 )
 def test_no_choice(answer: str) -> None:
@@ -155,6 +161,12 @@ def test_no_choice(answer: str) -> None:
 def test_every_letter_is_read_in_every_form(number: int, form: str) -> None:
     answer = form.format("ABCD"[number], text=OPTIONS[number])
     assert chosen(answer, OPTIONS) == number
+
+
+def test_many_empty_lines_are_read_at_once() -> None:
+    began = time.perf_counter()
+    assert chosen("It is" + " \n" * 30_000 + "the blue cube", OPTIONS) == 1
+    assert time.perf_counter() - began < 2
 
 
 @given(st.text(alphabet=" \t\n()[].,:;!?*'\"`-"))

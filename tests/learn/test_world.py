@@ -12,6 +12,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 import pytest
+from filelock import FileLock
 
 from command_line import complaint, run, spawn, start
 from videochat import Record
@@ -49,6 +50,7 @@ def test_folder_holds_what_it_should(world: Path) -> None:
     ids = [f"w{i:05d}{end}" for i in range(VIDEOS) for end in ("", "r")]
     assert sorted(path.name for path in world.iterdir()) == sorted(
         [
+            ".lock",
             "captions.json",
             "images",
             "images.json",
@@ -78,7 +80,9 @@ def test_training_files_have_the_forms_of_the_original_and_no_test_video(world: 
         assert all(row.keys() == fields for row in rows(world, name))
     for row in rows(world, "instruct.json"):
         assert all(pair.keys() == {"q", "a"} and pair["q"] and pair["a"] for pair in row["QA"])
-        assert len(row["QA"][0]["a"].split()) > 60
+        assert len(row["QA"]) == 1 or not any(len(pair["a"].split()) > 60 for pair in row["QA"])
+    told = [row for row in rows(world, "instruct.json") if len(row["QA"][0]["a"].split()) > 60]
+    assert {row["video"] for row in told} == train  # each in a talk of its own
     for row in rows(world, "images.json"):
         assert row.keys() == {"image", "caption"}
         assert (world / row["image"]).is_file()
@@ -151,7 +155,8 @@ def test_what_is_missing_is_made_again_and_nothing_else(world: Path, tmp_path: P
     lost = world / "videos" / "w00003r.mp4"
     lost.unlink()
     (world / "questions.jsonl").unlink()
-    (world / "videos" / ".w00001.mp4.0123456789abcdef").write_bytes(b"what a killed run left")
+    for name in ("videos/.w00001.mp4", ".questions.jsonl"):
+        (world / f"{name}.0123456789abcdef").write_bytes(b"what a killed run left")
     done = run("world", "make", world, *MAKE, "--json")
     assert done.code == 0
     assert done.json["written"] == 1
@@ -168,6 +173,22 @@ def test_killed_run_goes_on(tmp_path: Path, world: Path) -> None:
     process.wait()
     assert run("world", "make", tmp_path / "out", *MAKE).code == 0
     assert content(tmp_path / "out") == content(world)
+
+
+def test_run_killed_at_the_very_beginning_goes_on(tmp_path: Path) -> None:
+    (tmp_path / ".world.json.0123456789abcdef").write_text("{")
+    assert run("world", "make", tmp_path, "--videos", "1").code == 0
+    assert (tmp_path / "world.json").is_file()
+    assert not (tmp_path / ".world.json.0123456789abcdef").exists()
+
+
+def test_folder_in_use_is_refused(world: Path) -> None:
+    before = content(world)
+    (world / "videos" / ".w00001.mp4.0123456789abcdef").write_bytes(b"what the other process writes")
+    with FileLock(world / ".lock"):
+        assert f"another process writes a world to {world}" in complaint(run("world", "make", world, *MAKE), 2)
+    (world / "videos" / ".w00001.mp4.0123456789abcdef").unlink()  # it is still there
+    assert content(world) == before
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from videochat_plugins.learn.eval_match import matches
 from videochat_plugins.learn.world_actors import Author
-from videochat_plugins.learn.world_ask import accepted
+from videochat_plugins.learn.world_ask import accepted, rejected
 from videochat_plugins.learn.world_causal import causal
 from videochat_plugins.learn.world_physics import WALL, Log, run
 from videochat_plugins.learn.world_questions import Planned, plan
@@ -57,6 +58,16 @@ def test_no_wrong_candidate_is_accepted(questions: Rows) -> None:
     for question in questions:
         wrong = {form for one in question["candidates"] if one != question["answer"] for form in accepted(one)}
         assert not wrong & set(question["accept"]), question
+
+
+def test_no_wording_of_a_wrong_answer_is_accepted(questions: Rows) -> None:
+    for question in questions:
+        wrong = rejected(question["category"], question["answer"], question["candidates"])
+        assert not set(wrong) & set(question["accept"]), question
+        assert all(matches(form, question["accept"], wrong) for form in question["accept"]), question
+        for form in wrong:
+            assert not matches(form, question["accept"], wrong), question
+            assert not matches(f"{form}, or {question['answer']}", question["accept"], wrong), (question, form)
 
 
 def test_there_are_many_wordings(questions: Rows) -> None:
@@ -317,6 +328,9 @@ def test_captions_and_descriptions_tell_of_every_thing_and_of_no_time(pairs: lis
                 assert text[0].isupper()
                 assert text.endswith(".")
             assert len(short.split()) < 110
+            for i, thing in enumerate(planned.log.things):
+                moved = np.ptp(planned.log.places[planned.log.seen[:, i], i], axis=0).max()
+                assert moved < 12 or f"{thing.name} that moves a little" not in short
             lengths.append(len(story.split()))
             stories.append(story)
         assert stories[0] != stories[1]

@@ -85,6 +85,21 @@ def test_what_is_wrong_counts(
     assert got[row] < 0.05
 
 
+def test_regions_of_other_perceivers_say_no_direction(script: ModuleType, truths: list[list[Record]]) -> None:
+    scores: dict[str, list[float]] = defaultdict(list)
+    regions = script.kind(truths[0], "region")
+    script.things(scores, regions, [replace(record, meta={"label": "thing"}) for record in regions])
+    assert not any(scores["moving thing found, in each second"])
+    assert scores["what is said to move is a thing"] == []
+
+
+def test_script_says_what_it_needs(script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for arguments in ([], [str(tmp_path)]):
+        monkeypatch.setattr(sys, "argv", ["score_world.py", *arguments])
+        with pytest.raises(SystemExit, match="world is a folder that `videochat world make` wrote"):
+            script.main()
+
+
 def test_script_prints_a_table(tmp_path: Path) -> None:
     make_world = tmp_path / "world"
     make_world.mkdir()

@@ -62,7 +62,7 @@ def register_commands(cli: "typer.Typer") -> None:
         judge_settings: Annotated[
             list[str] | None, option("--judge-set", metavar="KEY=VALUE", words="An option of it. May be repeated.")
         ] = None,
-        seed: Annotated[int, option("--seed", metavar="N", words="Of the bootstrap.")] = 0,
+        seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of the bootstrap.")] = 0,
         settings: Settings = None,
         llm: Model = None,
         device: Device = None,
@@ -82,8 +82,10 @@ def register_commands(cli: "typer.Typer") -> None:
 
         if out is not None and source.is_dir() and out.resolve() == source.resolve():
             raise typer.BadParameter("choose another folder than the dataset's own", param_hint="-o")
+        if judge is None and judge_settings:
+            raise typer.BadParameter("sets options of a judge: name it with --judge", param_hint="--judge-set")
         stacks = named([open_stack(name, settings, llm, device, hosts) for name in config or ["offline"]])
-        reader = Judge(judge, judge_settings or (), device or "auto", hosts or ()) if judge else None
+        reader = Judge(judge, judge_settings or (), device or "auto", hosts or ()) if judge is not None else None
         dataset = read(source, format, videos, split)
         dataset.check(skip=bad == "skip")
         examples = dataset.chosen(category or (), limit)

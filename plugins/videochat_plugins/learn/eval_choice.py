@@ -12,7 +12,8 @@ from videochat_plugins.learn.eval_match import named, words
 LETTERS = ascii_uppercase
 
 _ALONE = re.compile(r"[(\[]?([A-Za-z])[)\]]?[.:,]?")
-_LEADS = re.compile(r"^\s*(?:[(\[]([A-Za-z])[)\]]|([A-Z])[).:](?=\s|$))", re.MULTILINE)  # (b) the red ball; B. the ...
+# (b) the red ball; B. the red ball; or the letter alone on a line
+_LEADS = re.compile(r"^[^\S\n]*(?:[(\[]([A-Za-z])[)\]]|([A-Z])(?:[).:](?=\s|$)|(?=[ \t\r]*$)))", re.MULTILINE)
 _BRACKETED = re.compile(r"(?<!\w)\(([A-Za-z])\)")
 _ANNOUNCED = re.compile(r"\b(?:answer|option|choice)(?: is)?:?\s+([A-Z])(?=\s*(?:[.,;:)\]!]|\n|$))", re.IGNORECASE)
 
@@ -26,9 +27,9 @@ def lettered(question: str, candidates: Sequence[str]) -> str:
 def chosen(answer: str, candidates: Sequence[str]) -> int | None:
     """Return the number of the option that an answer chooses, or None where it chooses none, or more than one.
 
-    A letter counts where it is the whole answer, in brackets, at the head of a line with a mark behind it (`B.`), or
-    announced (`The answer is B.`); never inside a word, nor as one (`A ball`). An answer without such a letter may name
-    one option in its own words.
+    A letter counts where it is the whole answer or a whole line of it, in brackets, at the head of a line with a mark
+    behind it (`B.`), or announced (`The answer is B.`); never inside a word, nor as one (`A ball`). An answer without
+    such a letter may name one option in its own words.
     """
     text = answer.replace("*", "").strip().strip("\"'`").strip()
     if alone := _ALONE.fullmatch(text):

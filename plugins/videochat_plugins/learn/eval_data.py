@@ -28,6 +28,7 @@ class Example:
     group: str  # what intervals are clustered by: a video, or a clip and its reversed twin
     accept: tuple[str, ...] = ()  # other wordings of the answer
     candidates: tuple[str, ...] = ()  # what stands to choice, the answer among them
+    others: tuple[str, ...] = ()  # more wordings of what is wrong
     start: float | None = None  # seconds: the stretch of the video to watch
     end: float | None = None
     at: float | None = None  # a moment, in seconds: nothing after it is known
@@ -49,6 +50,7 @@ class Raw:
     group: Any = None  # default: the video
     accept: Any = ()
     candidates: Any = ()
+    others: Sequence[str] = ()  # the reader's own
     start: Any = None
     end: Any = None
     at: Any = None
@@ -148,9 +150,10 @@ class Dataset:
             question=question,
             answer=answer,
             category=_text("category", raw.category),
-            group=str(video) if raw.group is None else _text("group", raw.group),
+            group=video.relative_to(self.videos.folder).as_posix() if raw.group is None else _text("group", raw.group),
             accept=_texts("answer", raw.accept),
             candidates=candidates,
+            others=tuple(raw.others),
             start=start,
             end=end,
             at=_seconds("at", raw.at),

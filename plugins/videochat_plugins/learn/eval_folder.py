@@ -44,10 +44,11 @@ class Folder:
 
     def finish(self, report: dict[str, Any], results: Iterable[dict[str, Any]]) -> None:
         """Write what came of it."""
+        text = json.dumps(report, ensure_ascii=False, indent=1) + "\n"
+        # First, as it is by this file that `opened` knows both.
+        write_whole(self.path / "report.json", text.encode("utf-8", "surrogatepass"))
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in results)
         write_whole(self.path / "results.jsonl", "".join(lines).encode("utf-8", "surrogatepass"))
-        text = json.dumps(report, ensure_ascii=False, indent=1) + "\n"
-        write_whole(self.path / "report.json", text.encode("utf-8", "surrogatepass"))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -65,23 +66,27 @@ def _detect(source: Path) -> str:
         StackError: if there is none.
     """
     files = [source] if source.is_file() else sorted(p for f in (source, source / "json") for p in f.glob("*"))
-    looks = [entry.keys() for file in files for entry in _first(file) if isinstance(entry, dict)]
+    looks, broken = [], []
+    for file in files:
+        try:
+            looks += [entry.keys() for entry in _first(file)]
+        except StackError as error:
+            broken.append(error)
     for name, known in FORMATS.items():
         if any(known.keys <= keys for keys in looks):
             return name
+    if broken:
+        raise broken[0]
     if parquet := [file.name for file in files if file.suffix == ".parquet"]:
         raise StackError(f"{parquet[0]} must be written as JSON lines first; docs/learn_eval.md tells how")
     raise StackError(f"{source} looks like none of {', '.join(FORMATS)}; say which it is: --format")
 
 
-def _first(file: Path) -> Iterator[Any]:
-    """Yield the first entry of a file: of a list, a line, or all of a mapping; nothing if it cannot be read."""
+def _first(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield the first entry of a file that has keys: of a list, a line, or all of a mapping."""
     if file.suffix.lower() not in FILES or not file.is_file():
         return
-    try:
-        if file.suffix.lower() == ".json" and isinstance(whole := load(file), dict):
-            yield whole
-        else:
-            yield from (entry.value for entry, _ in zip(entries(file), range(1), strict=False))
-    except StackError:
-        return  # who reads it tells of it
+    if file.suffix.lower() == ".json" and isinstance(whole := load(file), dict):
+        yield whole
+    else:
+        yield from islice((entry.value for entry in entries(file) if isinstance(entry.value, dict)), 1)

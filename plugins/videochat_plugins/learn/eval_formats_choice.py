@@ -38,7 +38,8 @@ def nextqa(source: Path, dataset: Dataset, split: str | None) -> None:
 
 def _nextqa(entry: Entry) -> Raw:
     options = [entry.field(f"a{i}") for i in range(5)]
-    kind = entry.field("type") or "other"
+    if not isinstance(kind := entry.field("type") or "other", str):
+        raise ValueError(f"the type must be text, not {kind!r}")
     category = f"{_NEXTQA.get(kind[0], 'other')}/{kind}"
     answer = _numbered(entry.field("answer"), options)
     return Raw([entry.field("video")], entry.field("question"), answer, category, candidates=options)

@@ -8,6 +8,7 @@ from typing import Any
 from videochat import StackError
 from videochat_plugins.learn.eval_data import Dataset, Raw
 from videochat_plugins.learn.eval_files import Entry, all_of, entries, load, one_of
+from videochat_plugins.learn.world_ask import rejected
 
 _ACTIVITYNET = ("motion", "spatial", "temporal", "yes or no", "colour", "object", "location", "number", "other")
 _ASKING = ("what", "who", "how", "when", "where", "which", "why")
@@ -32,7 +33,13 @@ def _world(entry: Entry) -> Raw:
     if not isinstance(entry.field("split"), str):
         raise ValueError("does not say which split it belongs to")
     names = ("question", "answer", "category", "group", "accept", "candidates")
-    return Raw([entry.field("video")], **{name: entry.field(name) for name in names})
+    return Raw([entry.field("video")], **{name: entry.field(name) for name in names}, others=_others(entry))
+
+
+def _others(entry: Entry) -> list[str]:
+    given = entry.field("candidates")
+    candidates = [one for one in given if isinstance(one, str)] if isinstance(given, list) else []
+    return rejected(str(entry.field("category")), str(entry.field("answer")), candidates)
 
 
 def videoqa(source: Path, dataset: Dataset, split: str | None) -> None:

@@ -31,7 +31,7 @@ Reply with one JSON object and nothing else: {"right": "yes" or "no", "score": N
 (entirely wrong) to 5 (entirely right)."""
 AGAIN = 'That was not the one JSON object {"right": "yes" or "no", "score": 0 to 5}. Reply with it and nothing else.'
 
-_OBJECT = re.compile(r"\{[^{}]*\}")
+_OBJECT = re.compile(r"\{[^][{}]*\}")  # a flat one
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +113,12 @@ class Judge:
         messages = [Message("system", (Text(PROMPT),)), Message("user", (Text(_asked(question, accepted, answer)),))]
         said = self._say(messages)
         try:
-            return parse(said)
+            return parse(said, answer)
         except ValueError:
             messages += [Message("assistant", (Text(said),)), Message("user", (Text(AGAIN),))]
             said = self._say(messages)
         try:
-            return parse(said)
+            return parse(said, answer)
         except ValueError as error:
             return Judgement(False, aside=f"the judge said {said[:80]!r}: {error}")
 
@@ -132,15 +132,17 @@ class Judge:
             raise LLMError(f"the judge failed: {type(error).__name__}: {error}") from error
 
 
-def parse(said: str) -> Judgement:
+def parse(said: str, answer: str = "") -> Judgement:
     """Read a judgement: the one JSON object in what a judge said.
 
     Raises:
-        ValueError: if there is none, or several, or if it holds something else.
+        ValueError: if there is none, or several, or if it holds something else, or stands in the judged answer.
     """
     found = _OBJECT.findall(said)
     if len(found) != 1:
         raise ValueError(f"{len(found)} JSON objects")
+    if found[0] in answer:
+        raise ValueError("its JSON object is one that the answer holds")
     values = json.loads(found[0])
     right, score = values.get("right"), values.get("score")
     if not isinstance(right, str) or right.strip().lower() not in ("yes", "no"):

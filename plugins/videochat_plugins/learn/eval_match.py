@@ -20,6 +20,7 @@ _TOKEN = re.compile(
     r"|(?P<mark>[.,;:!?()\[\]\n])"
 )
 _NEGATED = re.compile(r"\b(can|won|shan)'t\b|n't\b")
+_SEEMS = re.compile(r"(?i)\bappears? to (?!the\b|its?\b)")  # `it appears to vanish` does not say that it appears
 _ARTICLES = frozenset({"a", "an", "the"})
 _NOT = frozenset({"not", "no", "never", "neither", "nor", "without", "none", "nobody", "nothing", "cannot"})
 _YES_OR_NO = (("yes",), ("no",))
@@ -53,7 +54,7 @@ def matches(answer: str, accepted: Collection[str], others: Collection[str] = ()
     answer must not be longer than `LONGEST` words, or listing all that there is would be right.
     """
     times = any(re.search(_STAMP, text) for text in accepted)
-    found = _clauses(answer, times)
+    found = _clauses(_SEEMS.sub("", answer), times)
     whole = tuple(word for clause in found for word in clause)
     right = {form for text in accepted if (form := words(text, times))}
     wrong = {form for text in others if (form := words(text, times))} - right

@@ -63,7 +63,7 @@ class Scorer:
             return Verdict(example.candidates[number] == example.answer)
         accepted = (example.answer, *(text for text in example.accept if text != example.answer))
         if self.judge is None:
-            return Verdict(matches(answer, accepted, example.candidates))
+            return Verdict(matches(answer, accepted, (*example.candidates, *example.others)))
         return self._judged(self.judge, example.question, accepted, answer)
 
     def _judged(self, judge: Judge, question: str, accepted: Sequence[str], answer: str) -> Verdict:

@@ -36,9 +36,12 @@ class Videos:
             parts = PurePosixPath(name.replace("\\", "/"))
             if not parts.parts or parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0] or "\0" in name:
                 raise ValueError(f"the video {name!r} leads out of the folder {self.folder}")
-        for name in names:
-            if found := self._named(PurePosixPath(name.replace("\\", "/"))):
-                return found
+        try:
+            for name in names:
+                if found := self._named(PurePosixPath(name.replace("\\", "/"))):
+                    return found
+        except OSError as error:  # no file has so long a name
+            raise ValueError(f"the video {name[:80]!r} cannot be looked for: {error.strerror}") from None
         tried = " or ".join(map(repr, names))
         raise ValueError(f"no video {tried} below {self.folder}; --videos FOLDER says where they are")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from videochat_plugins.learn.world_actors import Author
+from videochat_plugins.learn.world_things import WORDS
 from videochat_plugins.learn.world_wordings import WORDINGS
 
 _ACCEPT = {
@@ -25,17 +26,17 @@ _ACCEPT = {
     "it shrinks": ("shrink", "shrinks", "shrinking", "smaller"),
     "it appears": ("appear", "appears"),
     "it vanishes": ("vanish", "vanishes", "it disappears", "disappears"),
-    "anticlockwise": ("counterclockwise", "counter-clockwise"),
-    "the first half": ("in the first half", "first half", "first", "early"),
-    "the second half": ("in the second half", "second half", "second", "late"),
-    "up and to the left": ("up-left", "left and up", "up left"),
-    "up and to the right": ("up-right", "right and up", "up right"),
-    "down and to the left": ("down-left", "left and down", "down left"),
-    "down and to the right": ("down-right", "right and down", "down right"),
-    "left": ("to the left", "leftwards"),
-    "right": ("to the right", "rightwards"),
-    "up": ("upwards",),
-    "down": ("downwards",),
+    "anticlockwise": ("counterclockwise", "counter-clockwise", "anti-clockwise"),
+    "the first half": ("in the first half", "first half", "early"),
+    "the second half": ("in the second half", "second half", "late"),
+    "up and to the left": ("up-left", "left and up", "up left", "up and left"),
+    "up and to the right": ("up-right", "right and up", "up right", "up and right"),
+    "down and to the left": ("down-left", "left and down", "down left", "down and left"),
+    "down and to the right": ("down-right", "right and down", "down right", "down and right"),
+    "left": ("to the left", "leftwards", "leftward", "right to left"),
+    "right": ("to the right", "rightwards", "rightward", "left to right"),
+    "up": ("upwards", "upward", "bottom to top"),
+    "down": ("downwards", "downward", "top to bottom"),
     "upper left": ("top left", "in the upper left"),
     "upper right": ("top right", "in the upper right"),
     "lower left": ("bottom left", "in the lower left"),
@@ -43,8 +44,21 @@ _ACCEPT = {
     "it reaches the edge of the picture": ("it reaches the edge", "the edge of the picture", "the edge"),
     "nothing hits it: it vanishes by itself": ("it vanishes by itself", "nothing hits it", "nothing", "by itself"),
     "it runs into another thing": ("it hits another thing", "another thing", "a collision"),
-    "plain": ("no pattern", "none"),
+    "plain": ("no pattern", "none", "solid"),
+    "striped": ("stripes",),
+    "dotted": ("dots",),
     "checked": ("chequered", "checkered"),
+    "large": ("big",),
+    "cross": ("plus", "plus sign"),
+}
+_STRAIGHT = ("left", "right", "up", "down")
+_SLANTING = tuple(f"{one} and to the {other}" for one in ("up", "down") for other in ("left", "right"))
+# All that a category has for an answer, where its questions have fewer candidates.
+_ALL = {
+    "temporal/direction": (*_STRAIGHT, *_SLANTING),
+    "temporal/camera": _STRAIGHT,
+    "temporal/how_often": ("never", "once", "twice", "three times", "four times", "five times"),
+    "spatial/word": WORDS,
 }
 
 
@@ -75,6 +89,13 @@ def accepted(answer: str) -> list[str]:
     shorter = [answer.removesuffix(" hits it"), answer.removeprefix("it would ")]
     more = [*shorter, *(form.removeprefix("the ") for form in (answer, *shorter)), *_ACCEPT.get(answer, ())]
     return list(dict.fromkeys([answer, *more]))
+
+
+def rejected(category: str, answer: str, candidates: Iterable[str]) -> list[str]:
+    """Return what else could be said, in all its wordings: who says that too has not decided, and is not right."""
+    others = (other for other in (*candidates, *_ALL.get(category, ())) if other != answer)
+    forms = dict.fromkeys(form for other in others for form in accepted(other))
+    return [form for form in forms if form not in ("one", "1")]  # `the red one` counts nothing
 
 
 class Balance:

@@ -126,7 +126,7 @@ def _does(author: Author, log: Log, thing: int) -> str:
     return (
         f"{author.pick(('moves', 'goes', 'drifts'))} {_to(way)}"
         if way and spec.motion != "rest"
-        else (author.pick(_REST) if spec.motion == "rest" else "moves a little")
+        else (author.pick(_REST) if spec.motion == "rest" else "moves")
     )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from videochat import StackError
 from videochat.cache import write_whole
@@ -33,7 +34,7 @@ from videochat_plugins.learn.world_truth import records
 Row = dict[str, Any]
 
 _FACTS = "world.json"
-_PART = re.compile(r"\.w\d{5}r?\.\w+\.[0-9a-f]{16}")  # what a killed run leaves of a file
+_PART = re.compile(r"\.\w+\.\w+\.[0-9a-f]{16}")  # what a killed run leaves of a file
 _DESCRIBE = (
     "Describe the video in detail.",
     "What happens in this video? Tell it from the beginning to the end.",
@@ -50,7 +51,7 @@ def check_target(out: Path, seed: int, videos: int) -> None:
         StackError: if it cannot be written to, or holds something else.
     """
     check_folder(out)
-    if not out.exists() or not any(out.iterdir()):
+    if not out.exists() or all(_PART.fullmatch(path.name) for path in out.iterdir()):
         return
     try:
         facts = json.loads((out / _FACTS).read_text(encoding="utf-8"))
@@ -67,9 +68,21 @@ def check_target(out: Path, seed: int, videos: int) -> None:
 
 
 def make(out: Path, seed: int, videos: int) -> dict[str, Any]:
-    """Write what is missing of a world to a folder that `check_target` has checked, and return the counts of all."""
+    """Write what is missing of a world to a folder that `check_target` has checked, and return the counts of all.
+
+    Raises:
+        StackError: if another process writes to it.
+    """
     write_whole(out / _FACTS, json.dumps(_facts(seed, videos), indent=1) + "\n")
-    for name in ("videos", "records", "images"):
+    try:
+        with FileLock(out / ".lock").acquire(timeout=0):
+            return _make(out, seed, videos)
+    except Timeout:
+        raise StackError(f"another process writes a world to {out}") from None
+
+
+def _make(out: Path, seed: int, videos: int) -> dict[str, Any]:
+    for name in ("", "videos", "records", "images"):
         (out / name).mkdir(exist_ok=True)
         for path in (out / name).iterdir():
             if _PART.fullmatch(path.name):
@@ -90,8 +103,9 @@ def make(out: Path, seed: int, videos: int) -> dict[str, Any]:
                 captions.append({"video": video, "caption": short})
                 images.append({"image": f"images/{planned.id}.png", "caption": still})
                 ask = _DESCRIBE[(planned.clip.index + len(planned.questions)) % len(_DESCRIBE)]
-                talk = [{"q": ask, "a": long}, *({"q": q["question"], "a": q["answer"]} for q in planned.questions)]
-                instructions.append({"video": video, "QA": talk})
+                # In talks of their own: what was told before would answer the questions.
+                talks = [[{"q": ask, "a": long}], [{"q": q["question"], "a": q["answer"]} for q in planned.questions]]
+                instructions += [{"video": video, "QA": talk} for talk in talks if talk]
     for name, rows in (("captions", captions), ("images", images), ("instruct", instructions)):
         write_whole(out / f"{name}.json", json.dumps(rows, indent=1) + "\n")
     write_whole(out / "questions.jsonl", "".join(json.dumps(row) + "\n" for row in questions))
