@@ -16,7 +16,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 # First and alone: pip then keeps the build of it that suits this machine, whatever else asks for torch.
 TORCH := $(shell sed -n '/^torch==/p' constraints.txt)
-EXTRAS := offline,ffmpeg,openai,models,whisper,faster-whisper,langchain,quantised,lora
+EXTRAS := offline,ffmpeg,openai,models,whisper,faster-whisper,langchain,quantised,lora,train
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

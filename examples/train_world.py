@@ -53,7 +53,8 @@ def main() -> None:
     shared = {"llm": f"{here}/llm", "steps": asked.steps, "warmup": 0.1, "augment": {"crop": 1.0}, "workers": 1}
     shared |= {"device": "cpu", "log_every": 25, "save_every": 250, "batch": {"video": 8, "image": 8}}
     one = {"model": f"{here}/untrained", "data": [f"{world}/captions.json", f"{world}/images.json"], "lr": 3e-3}
-    two = {"model": f"{here}/stage1", "data": f"{world}/instruct.json", "lr": 1e-3}
+    two = {"model": f"{here}/stage1", "data": f"{here}/talks.json", "root": str(world), "lr": 1e-3}
+    (here / "talks.json").write_text(json.dumps(short_talks(world)))
     for stage, own in (("stage1", one | {"length": 128}), ("stage2", two)):
         file = here / f"{stage}.yaml"
         file.write_text(json.dumps(shared | own | {"out": f"{here}/{stage}"}))  # JSON is YAML
@@ -75,7 +76,7 @@ def teach(folder: Path, world: Path, steps: int, batch: int = 8) -> None:
         return
     captions = {row["video"]: row["caption"] for row in json.loads((world / "captions.json").read_text())}
     stills = [row["caption"] for row in json.loads((world / "images.json").read_text())]
-    talks = [(captions[row["video"]], row["QA"]) for row in json.loads((world / "instruct.json").read_text())]
+    talks = [(captions[row["video"]], row["QA"]) for row in short_talks(world)]
     words = Tokenizer(models.BPE(unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     words.decoder = decoders.ByteLevel()
@@ -105,6 +106,13 @@ def teach(folder: Path, world: Path, steps: int, batch: int = 8) -> None:
     model.save_pretrained(folder)
 
 
+def short_talks(world: Path) -> list[Any]:
+    """Return the world's talks without the long descriptions, which so small a language model does not learn."""
+    rows = json.loads((world / "instruct.json").read_text())
+    short = [row | {"QA": [pair for pair in row["QA"] if len(pair["a"]) < 80]} for row in rows]
+    return [row for row in short if row["QA"]]
+
+
 def lesson(talks: list[tuple[str, Any]], stills: list[str], chance: np.random.Generator) -> list[tuple[str, bool]]:
     """Return pieces of a talk about a caption, and whether each is an answer."""
     if chance.random() < 0.15:
@@ -117,9 +125,8 @@ def lesson(talks: list[tuple[str, Any]], stills: list[str], chance: np.random.Ge
         return [(asked, False), (f" {caption}###", True)]
     times = ", ".join(f"{time:.1f}" for time in np.sort(chance.uniform(0, 6, 8)))
     pieces = [(f"###Human: <Video>{caption}</Video> {TOLD.format(8, times)}###", False)]
-    short = [pair for pair in talk if len(pair["a"]) < 80]
-    for i in chance.permutation(len(short))[:6]:
-        pieces += [(f"Human: {short[i]['q']}\n###Assistant:", False), (f" {short[i]['a']}###", True)]
+    for i in chance.permutation(len(talk))[:6]:
+        pieces += [(f"Human: {talk[i]['q']}\n###Assistant:", False), (f" {talk[i]['a']}###", True)]
     return pieces
 
 

@@ -36,11 +36,13 @@ HEAVY = {
     *("PIL", "av", "cv2", "langchain", "onnxruntime", "openai", "rapidocr", "safetensors", "scenedetect"),
     *("torch", "torchvision", "transformers", "ultralytics", "whisper"),
 }
-# They define torch modules, and are imported by what loads them.
+# They define classes on torch's and transformers' own, and are imported by what loads them.
 _MODELS = ROOT / "plugins" / "videochat_plugins" / "models"
+_LEARN = ROOT / "plugins" / "videochat_plugins" / "learn"
 NETWORKS = {_MODELS / "uniformerv2.py", *(_MODELS / "videochat_embed").glob("*.py")}
+NETWORKS |= {_LEARN / f"train_{name}.py" for name in ("log", "model", "trainer")}
 # What a library that we import runs on, or finds by itself.
-ENGINES = {"accelerate", "bitsandbytes", "langchain_openai", "onnxruntime", "sentencepiece"}
+ENGINES = {"accelerate", "bitsandbytes", "langchain_openai", "onnxruntime", "sentencepiece", "tensorboard"}
 # Where the name of the distribution is another.
 MODULES = {
     "ffmpeg-python": "ffmpeg",

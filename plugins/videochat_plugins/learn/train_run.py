@@ -1,0 +1,216 @@
+"""Trains one stage, from a config to a folder that `embed.videochat` loads."""
+
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from videochat import StackError, VideoError
+from videochat.cache import digest, file_hash
+from videochat.errors import Problem
+from videochat.save import check_folder
+from videochat_plugins.learn.train_batches import Examples, check_texts
+from videochat_plugins.learn.train_config import SITTING, Config, Stage
+from videochat_plugins.learn.train_data import MEDIA, Data, listed, read_data
+from videochat_plugins.learn.train_load import (
+    FACTS,
+    Start,
+    load_llm,
+    load_network,
+    look,
+    preprocessing,
+    save_network,
+)
+from videochat_plugins.learn.train_prompt import Scribe, scribe_for
+
+if TYPE_CHECKING:
+    from videochat_plugins.learn.train_model import Learner
+
+_RUN = "train.json"  # what is being trained: that a folder holds it says that it is ours
+_CHECKPOINTS = "checkpoints"
+ADAPTER = "adapter"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that a training needs but the networks: read and checked."""
+
+    stage: Stage
+    config: Config
+    start: Start
+    scribe: Scribe
+    data: Data
+    held_out: Data | None
+
+    @property
+    def digest(self) -> str:
+        """What makes it this training: its config and all files behind it."""
+        told = self.config.model_dump(mode="json", exclude={*SITTING, "out"})
+        files = [file_hash(file) for file in (*self.config.data, *self.config.eval)]
+        weights = [checkpoint.weights().id for checkpoint in (self.start.model, self.start.llm)]
+        return digest([self.stage, told, files, weights])
+
+
+def prepare(config: Config, stage: Stage) -> Prepared:
+    """Read and check all that can be checked before a network is loaded.
+
+    Raises:
+        StackError: naming entries that are wrong, by file and number.
+        UnavailableError: if a model is missing, or is not what the stage starts from.
+    """
+    start = look(config, stage)
+    scribe = scribe_for(config, stage)
+    data = _sound(read_data(config.data, stage, config.root, config.bad), scribe, config)
+    held_out = None
+    if config.eval:
+        held_out = _sound(read_data(config.eval, stage, config.root, config.bad), scribe, config)
+    if config.over_long == "refuse" and (long := check_texts(data, scribe, stage)):
+        problems = [Problem(where, "", f"has text of over {config.length} tokens") for where in long]
+        raise StackError(listed(problems, "raise `length`, or have it cut with `over_long: cut`"))
+    return Prepared(stage, config, start, scribe, data, held_out)
+
+
+def train(prepared: Prepared, force: bool = False) -> dict[str, Any]:
+    """Train, from the last checkpoint on if there is one, and return what came of it.
+
+    Raises:
+        StackError: if `out` holds something else.
+        UnavailableError: if a network cannot be loaded.
+        VideoError: if a video cannot be read, and that is to be refused.
+    """
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # Trainer loads it, and it misses what nothing uses here
+    import transformers
+
+    from videochat_plugins.learn.train_log import Log
+    from videochat_plugins.learn.train_model import Learner
+    from videochat_plugins.learn.train_trainer import JointTrainer, arguments, batches, last_checkpoint
+
+    config, out = prepared.config, prepared.config.out
+    pixels, files = preprocessing(prepared.start)
+    examples = Examples(prepared.data, prepared.scribe, pixels, config)
+    world = int(os.environ.get("WORLD_SIZE", "1"))  # processes that a launcher started
+    in_epoch = batches(config, examples, 1, 0, world).in_epoch
+    steps = config.steps or max(1, ceil(config.epochs * in_epoch / config.accumulate))
+    args = arguments(config, steps, out / _CHECKPOINTS)
+    with args.main_process_first(desc="out"):
+        if args.process_index == 0:
+            _take(out, prepared, force)
+        resumed = last_checkpoint(out / _CHECKPOINTS)
+    transformers.set_seed(config.seed)
+    network = load_network(prepared.start, config.precision)
+    llm = load_llm(prepared.start, config.precision, getattr(config, "lora", None))
+    learner = Learner(network, llm, config.checkpointing)
+    held_out = prepared.held_out and Examples(prepared.held_out, prepared.scribe, pixels, config, chance=False)
+    tokenizer = prepared.scribe.tokenizer
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    trainer = JointTrainer(learner, args, config, examples, held_out or None, pad or 0)
+    trainer.remove_callback(transformers.PrinterCallback)
+    trainer.add_callback(Log(prepared.stage, out, steps * config.accumulate / in_epoch))
+    began = time.perf_counter()
+    try:
+        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    except VideoError as error:  # with the trace of the process that read it
+        raise VideoError(str(error).rpartition("VideoError: ")[2].strip()) from None
+    history = trainer.state.log_history
+    facts = _facts(prepared, learner, history, steps) | {
+        "seconds": round(time.perf_counter() - began, 1),
+        "resumed": int(resumed.name.rpartition("-")[2]) if resumed else 0,
+        "processes": args.world_size,
+        "unread": sorted({*trainer.told}),
+    }
+    if args.process_index == 0:
+        _write(learner, prepared, files, facts)
+    trainer.accelerator.wait_for_everyone()
+    return facts
+
+
+def _sound(data: Data, scribe: Scribe, config: Config) -> Data:
+    """Return data without answers that hold what ends an answer: they could never be given whole."""
+    ends = {item.where: end for item in data.items for turn in item.talk if (end := scribe.stops(turn.answer))}
+    problems = [Problem(where, "", f"an answer holds {end!r}, which ends an answer") for where, end in ends.items()]
+    kept = tuple(item for item in data.items if item.where not in ends)
+    if problems and (config.bad == "refuse" or not kept):
+        raise StackError(listed(problems, "mend them, or leave them out with `bad: skip`"))
+    return replace(data, items=kept, problems=(*data.problems, *problems))
+
+
+def _take(out: Path, prepared: Prepared, force: bool) -> None:
+    """Make `out` this training's.
+
+    Raises:
+        StackError: if it holds something else, or the training is done.
+    """
+    check_folder(out)
+    config = prepared.config
+    used: list[str | Path] = [config.model, config.llm, *config.data, *config.eval]
+    for needed in used:
+        if Path(needed).expanduser().resolve().is_relative_to(out.resolve()):
+            raise StackError(f"{out} holds {needed}, which this training starts from: name another folder as `out`")
+    file, mine = out / _RUN, {"stage": prepared.stage, "digest": prepared.digest}
+    if out.is_dir() and any(out.iterdir()):
+        if not file.is_file():
+            raise StackError(f"{out} is not empty, and no training wrote it: name another folder as `out`")
+        if force:
+            shutil.rmtree(out)
+        elif _json(file) != mine | {"config": _json(file).get("config")}:
+            raise StackError(f"{out} holds another training: name another folder as `out`, or replace it with --force")
+        elif (out / FACTS).is_file():
+            raise StackError(f"{out} is trained already: name another folder as `out`, or train again with --force")
+    out.mkdir(parents=True, exist_ok=True)
+    told = mine | {"config": prepared.config.model_dump(mode="json")}
+    file.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = None
+    return found if isinstance(found, dict) else {}
+
+
+def _facts(prepared: Prepared, learner: "Learner", history: list[dict[str, Any]], steps: int) -> dict[str, Any]:
+    from videochat_plugins.learn.train_model import TRAINED, digest_of
+
+    state = learner.network.state_dict()
+    losses = [row["loss"] for row in history if "loss" in row]
+    measured = [row["eval_loss"] for row in history if "eval_loss" in row]
+    data = prepared.data
+    return {
+        "videochat": version("videochat"),
+        "stage": prepared.stage,
+        "steps": steps,
+        "loss": {"first": losses[0], "last": losses[-1]} if losses else None,
+        "eval_loss": {"first": measured[0], "last": measured[-1]} if measured else None,
+        "parameters": {
+            "trained": sum(weight.numel() for weight in learner.trained().values()),
+            "all": sum(weight.numel() for weight in learner.parameters()),
+        },
+        "data": {medium: len(data.of(medium)) for medium in MEDIA},
+        "left_out": [str(problem) for problem in data.problems],
+        "cut": sum(row.get("cut", 0) for row in history),
+        "unreadable": sum(row.get("unreadable", 0) for row in history),
+        "llm": prepared.start.llm.name,
+        "space": prepared.start.space,
+        "model": prepared.start.model.weights().id,
+        "trained": digest_of(state, [name for name in state if TRAINED.fullmatch(name)]),
+        "config": prepared.config.model_dump(mode="json"),
+    }
+
+
+def _write(learner: "Learner", prepared: Prepared, files: Mapping[str, bytes], facts: dict[str, Any]) -> None:
+    """Write the trained folder; trained.json, which says that it is whole, comes last."""
+    out = prepared.config.out
+    save_network(learner, prepared.start, out)
+    for name, content in files.items():
+        (out / name).write_bytes(content)
+    if getattr(prepared.config, "lora", None):
+        learner.llm.save_pretrained(out / ADAPTER)
+    (out / FACTS).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
