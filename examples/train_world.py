@@ -40,22 +40,26 @@ def main() -> None:
     """Make, train and ask."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--videos", type=int, default=200)
-    parser.add_argument("--lessons", type=int, default=1200, help="steps that teach the language model to read")
-    parser.add_argument("--steps", type=int, default=500, help="of each stage")
+    parser.add_argument("--videos", type=int, default=300)
+    parser.add_argument("--things", type=int, default=1, help="in a scene, at most")
+    parser.add_argument("--lessons", type=int, default=1000, help="steps that teach the language model to read")
+    parser.add_argument("--steps", type=int, default=3000, help="of stage 1; stage 2 has a third")
+    parser.add_argument("--rate", type=float, default=3e-3, help="of stage 1; stage 2 has a third")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     here, world = asked.folder, asked.folder / "world"
     here.mkdir(parents=True, exist_ok=True)
-    videochat("world", "make", world, "--videos", asked.videos, "--seed", 0, "--quiet")
+    videochat("world", "make", world, "--videos", asked.videos, "--things", asked.things, "--quiet")
     teach(here / "llm", world, asked.lessons)
     save_network(here / "untrained", here / "llm")
-    shared = {"llm": f"{here}/llm", "steps": asked.steps, "warmup": 0.1, "augment": {"crop": 1.0}, "workers": 1}
+    shared = {"llm": f"{here}/llm", "warmup": 0.1, "augment": {"crop": 1.0}, "workers": 1}
     shared |= {"device": "cpu", "log_every": 25, "save_every": 250, "batch": {"video": 8, "image": 8}}
-    one = {"model": f"{here}/untrained", "data": [f"{world}/captions.json", f"{world}/images.json"], "lr": 3e-3}
-    two = {"model": f"{here}/stage1", "data": f"{here}/talks.json", "root": str(world), "lr": 1e-3}
+    captions = [f"{world}/captions.json", f"{world}/images.json"]
+    one = {"model": f"{here}/untrained", "data": captions, "length": 128, "steps": asked.steps, "lr": asked.rate}
+    two = {"model": f"{here}/stage1", "data": f"{here}/talks.json", "root": str(world)}
+    two |= {"steps": asked.steps // 3, "lr": asked.rate / 3}
     (here / "talks.json").write_text(json.dumps(short_talks(world)))
-    for stage, own in (("stage1", one | {"length": 128}), ("stage2", two)):
+    for stage, own in (("stage1", one), ("stage2", two)):
         file = here / f"{stage}.yaml"
         file.write_text(json.dumps(shared | own | {"out": f"{here}/{stage}"}))  # JSON is YAML
         videochat("train", stage, file)

@@ -68,6 +68,7 @@ def test_folder_holds_what_it_should(world: Path) -> None:
         "version": 1,
         "seed": 2,
         "videos": VIDEOS,
+        "things": 0,
         "options": {"width": WIDTH, "height": HEIGHT, "fps": FPS, "seconds": FRAMES / FPS},
     }
     assert pictures(world / "videos" / "w00000.mp4").shape == (FRAMES, HEIGHT, WIDTH, 3)
@@ -196,6 +197,7 @@ def test_folder_in_use_is_refused(world: Path) -> None:
     [
         (("--videos", str(VIDEOS), "--seed", "3"), "seed is 2 there, not 3"),
         (("--videos", str(VIDEOS + 1), "--seed", "2"), f"videos is {VIDEOS} there, not {VIDEOS + 1}"),
+        (("--videos", str(VIDEOS), "--seed", "2", "--things", "1"), "things is 0 there, not 1"),
     ],
 )
 def test_folder_of_another_world_is_refused(world: Path, options: tuple[str, ...], said: str) -> None:

@@ -84,6 +84,16 @@ def test_a_larger_world_begins_with_a_smaller_one(pairs: list[tuple[Planned, Pla
     assert write(SEED, 7) != write(SEED + 1, 7)
 
 
+@pytest.mark.parametrize("most", [1, 3])
+def test_a_simple_world_has_few_things_that_never_meet(most: int) -> None:
+    clips = [one.clip for one, _ in plan(SEED, 60, most)]
+    assert {len(scene.things) for clip in clips for scene in clip.scenes} == set(range(1, most + 1))
+    assert not any(run(clip.scenes).of("meet") for clip in clips)
+    for clip in clips:
+        things = [thing for scene in clip.scenes for thing in scene.things]
+        assert any(held_out(one.colour, one.shape, one.motion) for one in things) == (clip.split == "test")
+
+
 def test_held_out_combinations_are_in_tests_only(pairs: list[tuple[Planned, Planned]]) -> None:
     shown = set()
     for one, _ in pairs:

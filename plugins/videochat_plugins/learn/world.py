@@ -29,6 +29,10 @@ def register_commands(cli: "typer.Typer") -> None:
         out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write, or to go on with.")],
         videos: Annotated[int, typer.Option(min=1, max=99_999, help="How many; each comes with its reverse.")] = 100,
         seed: Annotated[int, typer.Option(min=0, help="Another seed, another world.")] = 0,
+        things: Annotated[
+            int | None,
+            typer.Option(min=1, max=5, help="In a scene, at most, that never meet. Default: stories of two to five."),
+        ] = None,
         quiet: Quiet = False,
         as_json: Json = False,
     ) -> None:
@@ -42,9 +46,9 @@ def register_commands(cli: "typer.Typer") -> None:
         from videochat_plugins.learn.world_write import make as write
 
         need_cv2()
-        check_target(out, seed, videos)
+        check_target(out, seed, videos, things or 0)
         with progress(quiet):
-            facts = write(out, seed, videos)
+            facts = write(out, seed, videos, things or 0)
         if as_json:
             show(json.dumps(facts))
         else:

@@ -34,11 +34,11 @@ class Planned:
         return self.clip.id if self.log.forward else f"{self.clip.id}r"
 
 
-def plan(seed: int, videos: int) -> Iterator[tuple[Planned, Planned]]:
+def plan(seed: int, videos: int, things: int = 0) -> Iterator[tuple[Planned, Planned]]:
     """Yield each video of a world with its reverse; a larger world begins with those of a smaller one."""
     balance = Balance()
     for index in range(videos):
-        clip = write(seed, index)
+        clip = write(seed, index, things)
         log = run(clip.scenes)
         forward, backward = _ask(clip, log, balance)
         yield Planned(clip, log, tuple(forward)), Planned(clip, reverse(log), tuple(backward))

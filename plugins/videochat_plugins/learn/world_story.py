@@ -34,26 +34,33 @@ _CALM = 6  # frames from the start of one flash to that of the next, at least
 _SWELL = 1.75
 
 
-def write(seed: int, index: int) -> Clip:
-    """Make up one video: the same for the same two numbers, whatever else the world holds."""
+def write(seed: int, index: int, things: int = 0) -> Clip:
+    """Make up one video: the same for the same numbers, whatever else the world holds.
+
+    Args:
+        seed: of the world.
+        index: of the video in it.
+        things: in a scene, at most, none of which meets another; 0: stories of two to five.
+    """
     author = Author(np.random.default_rng([seed, index]))
     while True:
         try:
-            scenes = _two_scenes(author) if author.chance(0.2) else (_scene(author, FRAMES, 0),)
+            cut = author.chance(0.2)
+            scenes = _two_scenes(author, min(things or 2, 2)) if cut else (_scene(author, FRAMES, things),)
             break
         except Misfit:
             continue
     return Clip(seed, index, _looks(author, scenes, split_of(index) == "test"))
 
 
-def _two_scenes(author: Author) -> tuple[Scene, ...]:
-    """Return two scenes with another background and a cut between them."""
+def _two_scenes(author: Author, most: int) -> tuple[Scene, ...]:
+    """Return two scenes with another background and a cut between them, of so many things each at most."""
     cut = author.number(14, FRAMES - 14)
     dark = author.chance(0.5)
     first, second = BACKGROUNDS if dark else BACKGROUNDS[::-1]
     return (
-        replace(_scene(author, cut, 2), background=first),
-        replace(_scene(author, FRAMES - cut, 2), background=second),
+        replace(_scene(author, cut, most), background=first),
+        replace(_scene(author, FRAMES - cut, most), background=second),
     )
 
 

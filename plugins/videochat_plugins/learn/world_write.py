@@ -44,7 +44,7 @@ _DESCRIBE = (
 )
 
 
-def check_target(out: Path, seed: int, videos: int) -> None:
+def check_target(out: Path, seed: int, videos: int, things: int = 0) -> None:
     """Make sure that a world can be written to a folder: an empty one, or one that holds the beginning of this world.
 
     Raises:
@@ -57,7 +57,7 @@ def check_target(out: Path, seed: int, videos: int) -> None:
         facts = json.loads((out / _FACTS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise StackError(f"{out} is not empty and holds no world: name another folder") from None
-    wanted = _facts(seed, videos)
+    wanted = _facts(seed, videos, things)
     if facts != wanted:
         found: Mapping[str, Any] = facts if isinstance(facts, dict) else {}
         other = next((name for name in wanted if found.get(name) != wanted[name]), "more")
@@ -67,21 +67,21 @@ def check_target(out: Path, seed: int, videos: int) -> None:
         )
 
 
-def make(out: Path, seed: int, videos: int) -> dict[str, Any]:
+def make(out: Path, seed: int, videos: int, things: int = 0) -> dict[str, Any]:
     """Write what is missing of a world to a folder that `check_target` has checked, and return the counts of all.
 
     Raises:
         StackError: if another process writes to it.
     """
-    write_whole(out / _FACTS, json.dumps(_facts(seed, videos), indent=1) + "\n")
+    write_whole(out / _FACTS, json.dumps(_facts(seed, videos, things), indent=1) + "\n")
     try:
         with FileLock(out / ".lock").acquire(timeout=0):
-            return _make(out, seed, videos)
+            return _make(out, seed, videos, things)
     except Timeout:
         raise StackError(f"another process writes a world to {out}") from None
 
 
-def _make(out: Path, seed: int, videos: int) -> dict[str, Any]:
+def _make(out: Path, seed: int, videos: int, things: int) -> dict[str, Any]:
     for name in ("", "videos", "records", "images"):
         (out / name).mkdir(exist_ok=True)
         for path in (out / name).iterdir():
@@ -92,7 +92,7 @@ def _make(out: Path, seed: int, videos: int) -> dict[str, Any]:
     instructions: list[Row] = []
     questions: list[Row] = []
     written = 0
-    for done, pair in enumerate(plan(seed, videos)):
+    for done, pair in enumerate(plan(seed, videos, things)):
         registry().observe(Event("world", "videos", done, videos, detail=pair[0].id))
         told = [_tell(planned) for planned in pair]
         written += _write_videos(out, pair, told)
@@ -116,9 +116,10 @@ def _make(out: Path, seed: int, videos: int) -> dict[str, Any]:
     return {"folder": str(out), "seed": seed, **facts, "kinds": dict(sorted(kinds.items())), "splits": dict(splits)}
 
 
-def _facts(seed: int, videos: int) -> dict[str, Any]:
+def _facts(seed: int, videos: int, things: int) -> dict[str, Any]:
     options = {"width": WIDTH, "height": HEIGHT, "fps": FPS, "seconds": FRAMES / FPS}
-    return {"format": "videochat-world", "version": 1, "seed": seed, "videos": videos, "options": options}
+    asked = {"seed": seed, "videos": videos, "things": things}
+    return {"format": "videochat-world", "version": 1, **asked, "options": options}
 
 
 def _tell(planned: Planned) -> tuple[str, str, str]:
