@@ -6,7 +6,7 @@ import pytest
 
 from videochat import StackError
 from videochat.optiondocs import option_docs
-from videochat_plugins.learn.train_config import Augment, Batch, LoRA, Stage1, Stage2, read_config
+from videochat_plugins.learn.train_config import Augment, Batch, LoRA, Stage1, Stage2, TalkBatch, read_config
 
 NEEDED = "model: m\nllm: l\ndata: d.json\nout: o\n"
 
@@ -31,6 +31,12 @@ def test_the_defaults_are_those_of_the_papers_stages(tmp_path: Path) -> None:
     assert [getattr(two, name) for name in names] == [8, 512, 3, 2e-5, 0.2, 0.25, 0.02, 0, 42]
     assert (one.batch.video, two.batch.video) == (32, 1)
     assert one.data == (Path("d.json"),)
+
+
+def test_what_a_batch_does_not_say_is_the_stages_own(tmp_path: Path) -> None:
+    path = write(tmp_path, f"{NEEDED}batch: {{video: 2}}\n")
+    found = [read_config(path, "stage1").batch, read_config(path, "stage2").batch]
+    assert [(batch.video, batch.image) for batch in found] == [(2, 32), (2, 1)]
 
 
 def test_everything_that_is_wrong_is_told_with_its_line(tmp_path: Path) -> None:
@@ -63,6 +69,6 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert "cannot be read" in refused(tmp_path / "none.yaml")[0]
 
 
-@pytest.mark.parametrize("options", [Stage1, Stage2, Batch, Augment, LoRA])
+@pytest.mark.parametrize("options", [Stage1, Stage2, Batch, TalkBatch, Augment, LoRA])
 def test_every_option_is_described(options: type) -> None:
     assert [name for name, text in option_docs(options).items() if not text] == []

@@ -57,6 +57,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("stage1", {"caption": "x"}, 'must have either "video" or "image"'),
     ("stage1", {"video": "a.mp4", "image": "b.png", "caption": "x"}, 'must have either "video" or "image"'),
     ("stage1", {"video": "none.mp4", "caption": "x"}, "there is no file"),
+    ("stage1", {"video": "a" * 300, "caption": "x"}, "there is no file"),
     ("stage1", {"video": 3, "caption": "x"}, "a path must be text, not 3"),
     ("stage1", {"video": "../secret.mp4", "caption": "x"}, "../secret.mp4 leads out of"),
     ("stage1", {"video": "/etc/passwd", "caption": "x"}, "/etc/passwd leads out of"),
@@ -69,6 +70,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("stage2", {"video": "a.mp4", "QA": [QA, {"q": "Why?", "a": ""}]}, "QA 1: a is empty"),
     ("stage2", {"video": "a.mp4", "QA": [{"q": "Why?"}]}, "QA 0: a must be text, not None"),
     ("stage2", {"video": "a.mp4", "QA": [QA], "start": "1"}, "start must be seconds, not '1'"),
+    ("stage2", {"video": "a.mp4", "QA": [QA], "start": 10**400}, "start must be seconds"),
+    ("stage2", {"video": "a.mp4", "QA": [QA], "end": float("nan")}, "end must be seconds"),
     ("stage2", {"video": "a.mp4", "QA": [QA], "start": 3, "end": 2}, "end, 2, must come after start, 3"),
 ]
 

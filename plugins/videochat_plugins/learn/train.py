@@ -40,16 +40,13 @@ def register_commands(cli: "typer.Typer") -> None:
         _check_packages(getattr(read, "lora", None) is not None)
         first = os.environ.get("RANK", "0") == "0"  # of the processes that `accelerate launch` started
         prepared = prepare(read, stage)
-        for problem in prepared.data.problems if first else ():
+        for problem in prepared.problems if first else ():
             say(f"warning: left out: {problem}")
         if check:
-            from videochat_plugins.learn.train_batches import check_texts
-
-            long = check_texts(prepared.data, prepared.scribe, stage)
             facts = {
                 "data": {medium: len(prepared.data.of(medium)) for medium in ("image", "video")},
-                "left_out": [str(problem) for problem in prepared.data.problems],
-                "over_long": long,
+                "left_out": [str(problem) for problem in prepared.problems],
+                "over_long": prepared.over_long(),
             }
             show(json.dumps(facts, ensure_ascii=False) if as_json else _checked(facts, read.length))
             return

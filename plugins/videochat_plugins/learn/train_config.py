@@ -26,6 +26,15 @@ class Batch(_Part):
     """Images."""
 
 
+class TalkBatch(Batch):
+    """The same for talks, which are longer."""
+
+    video: int = Field(default=1, ge=1)
+    """Videos."""
+    image: int = Field(default=1, ge=1)
+    """Images."""
+
+
 class Augment(_Part):
     """How training pictures are varied, all frames of a clip alike."""
 
@@ -131,7 +140,7 @@ class Stage2(Config):
     """Frames of a clip: each at random within one of so many equal parts of it, for `eval` in their middles."""
     length: int = Field(default=512, ge=2)
     """Tokens of text, at most, from the first answer on."""
-    batch: Batch = Batch(video=1, image=1)
+    batch: TalkBatch = TalkBatch()
     """Examples in one forward of one process, for each medium."""
     epochs: float = Field(default=3.0, gt=0)
     """How often everything is seen."""

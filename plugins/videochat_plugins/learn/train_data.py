@@ -6,7 +6,8 @@ meant. They are data from elsewhere: a path that leaves its folder is refused.
 """
 
 import json
-import math
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +120,7 @@ def _path(name: Any, root: Path) -> Path:
     path = (root / name).resolve()
     if not path.is_relative_to(root):
         raise ValueError(f"{name} leads out of {root}")
-    if not path.is_file():
+    if not os.path.isfile(path):  # of a name that is too long, Path raises
         raise ValueError(f"there is no file {path}")
     return path
 
@@ -155,7 +156,7 @@ def _part(entry: dict[str, Any]) -> tuple[float | None, float | None]:
     times = [entry.get(name) for name in ("start", "end")]
     for name, time in zip(("start", "end"), times, strict=True):
         number = isinstance(time, int | float) and not isinstance(time, bool)
-        if time is not None and not (number and math.isfinite(time) and time >= 0):
+        if time is not None and not (number and 0 <= time <= sys.float_info.max):
             raise ValueError(f"{name} must be seconds, not {time!r}")
     start, end = times
     if end is not None and end <= (start or 0):

@@ -42,6 +42,10 @@ class Log(TrainerCallback):  # type: ignore[misc, unused-ignore]
             self._board = SummaryWriter(self._out / _BOARD, purge_step=state.global_step + 1)
         self._tell(state, "")
 
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Log before each checkpoint, the last step's among them: it remembers only what is logged."""
+        control.should_log |= control.should_save
+
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         """Write a line."""
         row = self._row({**(logs or {}), "step": state.global_step})

@@ -29,6 +29,7 @@ from videochat_plugins.learn.train_load import (
     save_network,
 )
 from videochat_plugins.learn.train_prompt import Scribe, scribe_for
+from videochat_plugins.models.pretrained import check_device
 
 if TYPE_CHECKING:
     from videochat_plugins.learn.train_model import Learner
@@ -50,31 +51,48 @@ class Prepared:
     held_out: Data | None
 
     @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What is left out, of what is learnt from and of what is held out."""
+        return (*self.data.problems, *(self.held_out.problems if self.held_out else ()))
+
+    def over_long(self) -> list[str]:
+        """Return where texts are too long to be seen whole."""
+        parts = [self.data, *([self.held_out] if self.held_out else [])]
+        return [where for part in parts for where in check_texts(part, self.scribe, self.stage)]
+
+    @property
     def digest(self) -> str:
         """What makes it this training: its config and all files behind it."""
         told = self.config.model_dump(mode="json", exclude={*SITTING, "out"})
         files = [file_hash(file) for file in (*self.config.data, *self.config.eval)]
         weights = [checkpoint.weights().id for checkpoint in (self.start.model, self.start.llm)]
-        return digest([self.stage, told, files, weights])
+        first = [items[0] for medium in MEDIA if (items := self.data.of(medium))]
+        shown = [self.scribe.write(item.medium, item.talk) for item in first]  # by prompt files and chat form
+        return digest([self.stage, told, files, weights, shown])
 
 
 def prepare(config: Config, stage: Stage) -> Prepared:
     """Read and check all that can be checked before a network is loaded.
 
     Raises:
-        StackError: naming entries that are wrong, by file and number.
+        StackError: naming entries that are wrong, by file and number; or if there is no such device.
+        LLMError: if the chat form does not say where an answer begins and ends.
         UnavailableError: if a model is missing, or is not what the stage starts from.
     """
+    if config.device == "cuda":
+        check_device("cuda:0")
     start = look(config, stage)
     scribe = scribe_for(config, stage)
     data = _sound(read_data(config.data, stage, config.root, config.bad), scribe, config)
+    check_texts(replace(data, items=data.items[:1]), scribe, stage)  # whether the chat form will do
     held_out = None
     if config.eval:
         held_out = _sound(read_data(config.eval, stage, config.root, config.bad), scribe, config)
-    if config.over_long == "refuse" and (long := check_texts(data, scribe, stage)):
+    prepared = Prepared(stage, config, start, scribe, data, held_out)
+    if config.over_long == "refuse" and (long := prepared.over_long()):
         problems = [Problem(where, "", f"has text of over {config.length} tokens") for where in long]
         raise StackError(listed(problems, "raise `length`, or have it cut with `over_long: cut`"))
-    return Prepared(stage, config, start, scribe, data, held_out)
+    return prepared
 
 
 def train(prepared: Prepared, force: bool = False) -> dict[str, Any]:
@@ -87,6 +105,7 @@ def train(prepared: Prepared, force: bool = False) -> dict[str, Any]:
     """
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # Trainer loads it, and it misses what nothing uses here
     import transformers
+    from accelerate.utils import gather_object  # type: ignore[import-untyped, unused-ignore]
 
     from videochat_plugins.learn.train_log import Log
     from videochat_plugins.learn.train_model import Learner
@@ -99,9 +118,9 @@ def train(prepared: Prepared, force: bool = False) -> dict[str, Any]:
     in_epoch = batches(config, examples, 1, 0, world).in_epoch
     steps = config.steps or max(1, ceil(config.epochs * in_epoch / config.accumulate))
     args = arguments(config, steps, out / _CHECKPOINTS)
-    with args.main_process_first(desc="out"):
+    with args.main_process_first(local=False, desc="out"):
         if args.process_index == 0:
-            _take(out, prepared, force)
+            _take(out, prepared, world, force)
         resumed = last_checkpoint(out / _CHECKPOINTS)
     transformers.set_seed(config.seed)
     network = load_network(prepared.start, config.precision)
@@ -123,7 +142,7 @@ def train(prepared: Prepared, force: bool = False) -> dict[str, Any]:
         "seconds": round(time.perf_counter() - began, 1),
         "resumed": int(resumed.name.rpartition("-")[2]) if resumed else 0,
         "processes": args.world_size,
-        "unread": sorted({*trainer.told}),
+        "unread": sorted({*gather_object(trainer.told)}),
     }
     if args.process_index == 0:
         _write(learner, prepared, files, facts)
@@ -141,7 +160,7 @@ def _sound(data: Data, scribe: Scribe, config: Config) -> Data:
     return replace(data, items=kept, problems=(*data.problems, *problems))
 
 
-def _take(out: Path, prepared: Prepared, force: bool) -> None:
+def _take(out: Path, prepared: Prepared, world: int, force: bool) -> None:
     """Make `out` this training's.
 
     Raises:
@@ -150,17 +169,20 @@ def _take(out: Path, prepared: Prepared, force: bool) -> None:
     check_folder(out)
     config = prepared.config
     used: list[str | Path] = [config.model, config.llm, *config.data, *config.eval]
+    used += [config.root] if config.root else []
     for needed in used:
         if Path(needed).expanduser().resolve().is_relative_to(out.resolve()):
             raise StackError(f"{out} holds {needed}, which this training starts from: name another folder as `out`")
-    file, mine = out / _RUN, {"stage": prepared.stage, "digest": prepared.digest}
+    file = out / _RUN
+    mine = {"stage": prepared.stage, "digest": prepared.digest, "processes": world}  # which settle the batches
     if out.is_dir() and any(out.iterdir()):
         if not file.is_file():
             raise StackError(f"{out} is not empty, and no training wrote it: name another folder as `out`")
         if force:
             shutil.rmtree(out)
         elif _json(file) != mine | {"config": _json(file).get("config")}:
-            raise StackError(f"{out} holds another training: name another folder as `out`, or replace it with --force")
+            other = "another training, or one on another number of processes"
+            raise StackError(f"{out} holds {other}: name another folder as `out`, or replace it with --force")
         elif (out / FACTS).is_file():
             raise StackError(f"{out} is trained already: name another folder as `out`, or train again with --force")
     out.mkdir(parents=True, exist_ok=True)
@@ -194,7 +216,7 @@ def _facts(prepared: Prepared, learner: "Learner", history: list[dict[str, Any]]
             "all": sum(weight.numel() for weight in learner.parameters()),
         },
         "data": {medium: len(data.of(medium)) for medium in MEDIA},
-        "left_out": [str(problem) for problem in data.problems],
+        "left_out": [str(problem) for problem in prepared.problems],
         "cut": sum(row.get("cut", 0) for row in history),
         "unreadable": sum(row.get("unreadable", 0) for row in history),
         "llm": prepared.start.llm.name,

@@ -122,6 +122,7 @@ class JointTrainer(Trainer):
         sums = torch.zeros(2, dtype=torch.float64, device=self.args.device)
         with torch.no_grad():
             for batch in self._loader(self.held_out, _in_order(self.config, self.held_out, self.args)):
+                self.told += batch["told"]
                 inputs: Any = self._prepare_inputs({k: v for k, v in batch.items() if k not in ("told", "cut")})
                 sums[0] += model(**inputs, num_items_in_batch=1)["loss"]
                 sums[1] += (inputs["labels"] != IGNORED).sum()
@@ -150,12 +151,14 @@ class JointTrainer(Trainer):
         save_file(weights, folder / _WEIGHTS, metadata={"format": "pt"})
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         try:
             self._learner.load_trained(load_file(Path(resume_from_checkpoint) / _WEIGHTS))
-        except ValueError as error:
-            raise UnavailableError(f"{resume_from_checkpoint}: {error}; start anew with --force") from None
+        except (ValueError, SafetensorError) as error:
+            mend = "remove it to go on from the one before, or start anew with --force"
+            raise UnavailableError(f"{resume_from_checkpoint}: {error}; {mend}") from None
 
     @property
     def _learner(self) -> Learner:
