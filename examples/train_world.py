@@ -3,9 +3,9 @@
     python examples/train_world.py FOLDER
 
 Everything is made here: the world, a language model of a million weights that text alone teaches to read (what is said
-between <Video> and </Video> are captions, so it can speak of a video and has seen none), and a network of random
+between <Video> and </Video> are words of captions, so it can speak of a video and has seen none), and a network of random
 weights whose ViT and Q-Former stay random. What there is to see reaches the language model by what is trained alone.
-Some 25 minutes of two CPU cores; docs/learn_train.md shows what came of it.
+Some 15 minutes of one CPU core; docs/learn_train.md shows what came of it.
 """
 
 import argparse
@@ -43,8 +43,8 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=300)
     parser.add_argument("--things", type=int, default=1, help="in a scene, at most")
     parser.add_argument("--lessons", type=int, default=1000, help="steps that teach the language model to read")
-    parser.add_argument("--steps", type=int, default=3000, help="of stage 1; stage 2 has a third")
-    parser.add_argument("--rate", type=float, default=3e-3, help="of stage 1; stage 2 has a third")
+    parser.add_argument("--steps", type=int, default=900, help="of stage 1; stage 2 has a third")
+    parser.add_argument("--rate", type=float, default=1e-2, help="of stage 1; stage 2 has a third")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     here, world = asked.folder, asked.folder / "world"
@@ -121,17 +121,24 @@ def lesson(talks: list[tuple[str, Any]], stills: list[str], chance: np.random.Ge
     """Return pieces of a talk about a caption, and whether each is an answer."""
     if chance.random() < 0.15:
         caption = stills[chance.integers(len(stills))]
-        asked = f"###Human: <Image>{caption}</Image> Describe the following image concisely.\n###Assistant:"
+        shown = shuffled(caption, chance)
+        asked = f"###Human: <Image>{shown}</Image> Describe the following image concisely.\n###Assistant:"
         return [(asked, False), (f" {caption}###", True)]
     caption, talk = talks[chance.integers(len(talks))]
+    shown = shuffled(caption, chance)
     if chance.random() < 0.25:
-        asked = f"###Human: <Video>{caption}</Video> Describe the following video concisely.\n###Assistant:"
+        asked = f"###Human: <Video>{shown}</Video> Describe the following video concisely.\n###Assistant:"
         return [(asked, False), (f" {caption}###", True)]
     times = ", ".join(f"{time:.1f}" for time in np.sort(chance.uniform(0, 6, 8)))
-    pieces = [(f"###Human: <Video>{caption}</Video> {TOLD.format(8, times)}###", False)]
+    pieces = [(f"###Human: <Video>{shown}</Video> {TOLD.format(8, times)}###", False)]
     for i in chance.permutation(len(talk))[:6]:
         pieces += [(f"Human: {talk[i]['q']}\n###Assistant:", False), (f" {talk[i]['a']}###", True)]
     return pieces
+
+
+def shuffled(caption: str, chance: np.random.Generator) -> str:
+    """Return the words of a caption in any order: what stands for a video will have an order of its own."""
+    return "".join(f" {word}" for word in chance.permutation(caption.replace(".", "").replace(",", "").lower().split()))
 
 
 def laid_out(read: list[list[tuple[str, bool]]], tokenizer: Any) -> dict[str, torch.Tensor]:

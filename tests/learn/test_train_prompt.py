@@ -147,7 +147,7 @@ def test_every_form_shows_turns_as_they_are_asked(chatting: Path, template: str,
 def test_whatever_is_said_prompts_are_those_of_asking_and_answers_are_whole(
     llm: Path, talk: list[tuple[str, str]]
 ) -> None:
-    writer = scribe(llm)
+    writer = scribe(llm, length=100_000)  # nothing is cut, however long
     turns = [Turn(f"q{question}", f"a{answer}") for question, answer in talk]
     script = writer.write("video", turns, TIMES)
     prompt = writer._writer.write(writer.messages("video", turns[:1], TIMES)[:-1])
