@@ -3,9 +3,9 @@
     python examples/train_world.py FOLDER
 
 Everything is made here: the world, a language model of a million weights that text alone teaches to read (what is said
-between <Video> and </Video> are words of captions, so it can speak of a video and has seen none), and a network of random
-weights whose ViT and Q-Former stay random. What there is to see reaches the language model by what is trained alone.
-Some 15 minutes of one CPU core; docs/learn_train.md shows what came of it.
+between <Video> and </Video> are words of captions, so it can speak of a video and has seen none), and a network of
+random weights whose ViT and Q-Former stay random. What there is to see reaches the language model by what is trained
+alone. Some 15 minutes of one CPU core; docs/learn_train.md shows what came of it.
 """
 
 import argparse
