@@ -20,6 +20,9 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from videochat_plugins.learn.world_actors import Author
+from videochat_plugins.learn.world_questions import plan
+from videochat_plugins.learn.world_tell import caption, still_caption
 from videochat_plugins.models.checkpoint import Checkpoint
 from videochat_plugins.models.space import space_of
 from videochat_plugins.models.videochat_embed.config import VideoChatEmbedConfig
@@ -42,7 +45,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--videos", type=int, default=300)
     parser.add_argument("--things", type=int, default=1, help="in a scene, at most")
-    parser.add_argument("--lessons", type=int, default=1000, help="steps that teach the language model to read")
+    parser.add_argument("--lessons", type=int, default=1500, help="steps that teach the language model to read")
     parser.add_argument("--steps", type=int, default=900, help="of stage 1; stage 2 has a third")
     parser.add_argument("--rate", type=float, default=1e-2, help="of stage 1; stage 2 has a third")
     asked = parser.parse_args()
@@ -50,7 +53,7 @@ def main() -> None:
     here, world = asked.folder, asked.folder / "world"
     here.mkdir(parents=True, exist_ok=True)
     videochat("world", "make", world, "--videos", asked.videos, "--things", asked.things, "--quiet")
-    teach(here / "llm", world, asked.lessons)
+    teach(here / "llm", asked.things, asked.lessons)
     save_network(here / "untrained", here / "llm")
     shared = {"llm": f"{here}/llm", "warmup": 0.1, "augment": {"crop": 1.0}, "workers": 1}
     shared |= {"device": "cpu", "log_every": 25, "save_every": 250, "batch": {"video": 8, "image": 8}}
@@ -74,20 +77,18 @@ def videochat(*arguments: object) -> None:
     subprocess.run([sys.executable, "-m", "videochat.cli", *map(str, arguments)], check=True)
 
 
-def teach(folder: Path, world: Path, steps: int, batch: int = 8) -> None:
-    """Save a Llama that answers questions about a caption, from the words of the training videos alone."""
+def teach(folder: Path, things: int, steps: int, batch: int = 16) -> None:
+    """Save a Llama that answers questions about a caption, taught by text of another world, which is never drawn."""
     if (folder / "model.safetensors").exists():
         return
-    captions = {row["video"]: row["caption"] for row in json.loads((world / "captions.json").read_text())}
-    stills = [row["caption"] for row in json.loads((world / "images.json").read_text())]
-    talks = [(captions[row["video"]], row["QA"]) for row in short_talks(world)]
+    talks, stills = read_world(things)
     words = Tokenizer(models.BPE(unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     words.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=1200, special_tokens=SPECIAL, initial_alphabet=alphabet)
-    texts = [f" {text}" for _, talk in talks for pair in talk for text in pair.values()]
-    words.train_from_iterator([*texts, *captions.values(), *stills], trainer)
+    texts = [f" {text}" for caption, talk in talks[:600] for text in (caption, *(t for pair in talk for t in pair))]
+    words.train_from_iterator(texts, trainer)
     tokenizer = transformers.PreTrainedTokenizerFast(
         tokenizer_object=words, unk_token="<unk>", bos_token="<s>", eos_token="</s>", pad_token="<pad>"
     )
@@ -110,6 +111,19 @@ def teach(folder: Path, world: Path, steps: int, batch: int = 8) -> None:
     model.save_pretrained(folder)
 
 
+def read_world(things: int) -> tuple[list[tuple[str, list[tuple[str, str]]]], list[str]]:
+    """Return captions, each with the questions that it answers, and captions of stills."""
+    talks, stills = [], []
+    for pair in plan(1, 2500, things):
+        for one in pair:
+            author = Author(np.random.default_rng([one.clip.index, len(talks)]))
+            told = caption(author, one.log)
+            asked = [(q["question"], q["answer"]) for q in one.questions if q["answer"].lower() in told.lower()]
+            talks.append((told, asked))
+            stills.append(still_caption(one.log, one.log.frames // 2))
+    return talks, stills
+
+
 def short_talks(world: Path) -> list[Any]:
     """Return the world's talks without the long descriptions, which so small a language model does not learn."""
     rows = json.loads((world / "instruct.json").read_text())
@@ -117,28 +131,30 @@ def short_talks(world: Path) -> list[Any]:
     return [row for row in short if row["QA"]]
 
 
-def lesson(talks: list[tuple[str, Any]], stills: list[str], chance: np.random.Generator) -> list[tuple[str, bool]]:
+def lesson(
+    talks: list[tuple[str, list[tuple[str, str]]]], stills: list[str], chance: np.random.Generator
+) -> list[tuple[str, bool]]:
     """Return pieces of a talk about a caption, and whether each is an answer."""
-    if chance.random() < 0.15:
-        caption = stills[chance.integers(len(stills))]
-        shown = shuffled(caption, chance)
+    if chance.random() < 0.1:
+        told = stills[chance.integers(len(stills))]
+        shown = shuffled(told, chance)
         asked = f"###Human: <Image>{shown}</Image> Describe the following image concisely.\n###Assistant:"
-        return [(asked, False), (f" {caption}###", True)]
-    caption, talk = talks[chance.integers(len(talks))]
-    shown = shuffled(caption, chance)
-    if chance.random() < 0.25:
+        return [(asked, False), (f" {told}###", True)]
+    told, talk = talks[chance.integers(len(talks))]
+    shown = shuffled(told, chance)
+    if not talk or chance.random() < 0.3:
         asked = f"###Human: <Video>{shown}</Video> Describe the following video concisely.\n###Assistant:"
-        return [(asked, False), (f" {caption}###", True)]
+        return [(asked, False), (f" {told}###", True)]
     times = ", ".join(f"{time:.1f}" for time in np.sort(chance.uniform(0, 6, 8)))
     pieces = [(f"###Human: <Video>{shown}</Video> {TOLD.format(8, times)}###", False)]
-    for i in chance.permutation(len(talk))[:6]:
-        pieces += [(f"Human: {talk[i]['q']}\n###Assistant:", False), (f" {talk[i]['a']}###", True)]
+    for i in chance.permutation(len(talk)):
+        pieces += [(f"Human: {talk[i][0]}\n###Assistant:", False), (f" {talk[i][1]}###", True)]
     return pieces
 
 
-def shuffled(caption: str, chance: np.random.Generator) -> str:
+def shuffled(told: str, chance: np.random.Generator) -> str:
     """Return the words of a caption in any order: what stands for a video will have an order of its own."""
-    return "".join(f" {word}" for word in chance.permutation(caption.replace(".", "").replace(",", "").lower().split()))
+    return "".join(f" {word}" for word in chance.permutation(told.replace(".", "").replace(",", "").lower().split()))
 
 
 def laid_out(read: list[list[tuple[str, bool]]], tokenizer: Any) -> dict[str, torch.Tensor]:
