@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 Media = Literal["image", "video"]
+MEDIA: tuple[Media, Media] = ("image", "video")
 
 # By model_type of config.json: the module beside this one, and the class in it.
 FAMILIES = {
@@ -193,7 +194,7 @@ def find_family(checkpoint: Checkpoint) -> Family | None:
     build = getattr(import_module(f"{__package__}.{module}"), name)
     try:
         family: Family = build(folder, config)
-        for media in ("image", "video"):
+        for media in MEDIA:
             family.layout((family.side or 64, 64), media)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         what = f"hold what a {kind} model cannot use ({error})"

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from videochat import Tokens, UnavailableError
+from videochat import Tokens
 from videochat_plugins.models.vlm.family import Family, Media, media_of
-from videochat_plugins.models.vlm.pictures import Pictures, cut_tiles
+from videochat_plugins.models.vlm.pictures import cut_tiles, read_sized
 
 if TYPE_CHECKING:
     import torch
@@ -28,13 +28,7 @@ class InternVL(Family):
         edges = (config.get("vision_config") or {}).get("image_size", 448)
         height, width = (edges, edges) if isinstance(edges, int) else edges
         size = {"height": height, "width": width}
-        self._pictures = {media: Pictures.read(folder, media, size=size) for media in _MEDIA}
-        for media, found in self._pictures.items():
-            if found.edges() != size:
-                raise UnavailableError(
-                    f"the checkpoint {folder.name} sees pictures of {width}x{height}, and its "
-                    f"preprocessor_config.json resizes each {media} to {found.edges()}"
-                )
+        self._pictures = read_sized(folder, size)
         self._tile: tuple[int, int] = height, width
 
     @property
@@ -103,6 +97,3 @@ def fit_tiles(size: tuple[int, int], tile: tuple[int, int], least: int, most: in
         if off < distance or (off == distance and 2 * width * height > high * wide * rows * columns):
             best, distance = (rows, columns), off
     return best
-
-
-_MEDIA: tuple[Media, Media] = ("image", "video")

@@ -5,9 +5,9 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from videochat import Tokens, UnavailableError
+from videochat import Tokens
 from videochat_plugins.models.vlm.family import Family, Media, Vision, media_of
-from videochat_plugins.models.vlm.pictures import Pictures, cut_tiles
+from videochat_plugins.models.vlm.pictures import cut_tiles, read_sized
 
 if TYPE_CHECKING:
     import torch
@@ -30,13 +30,7 @@ class LlavaOneVision(Family):
         self._tile: int = (config.get("vision_config") or {}).get("image_size", 384)
         self._grids = config.get("image_grid_pinpoints") or _GRIDS
         self._size = {"height": self._tile, "width": self._tile}
-        self._pictures = {media: Pictures.read(folder, media, size=self._size) for media in _MEDIA}
-        for media, found in self._pictures.items():
-            if found.edges() != self._size:
-                raise UnavailableError(
-                    f"the checkpoint {folder.name} sees pictures of {self._tile}x{self._tile}, and its "
-                    f"preprocessor_config.json resizes each {media} to {found.edges()}"
-                )
+        self._pictures = read_sized(folder, self._size)
 
     @property
     def side(self) -> int:
@@ -99,6 +93,3 @@ class LlavaOneVision(Family):
     def pooled(self, rows: "torch.Tensor", modality: str) -> Any:
         """Return rows as the class reads them: a tensor (n, width) for each image, one (1, n, width) for videos."""
         return (rows,) if modality == "image" else rows[None]
-
-
-_MEDIA: tuple[Media, Media] = ("image", "video")

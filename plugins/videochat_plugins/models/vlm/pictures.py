@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, Validati
 from videochat import UnavailableError
 from videochat_plugins.models.preprocess import Preprocess, Rgb
 from videochat_plugins.models.resample import FILTERS
-from videochat_plugins.models.vlm.family import Media, settings
+from videochat_plugins.models.vlm.family import MEDIA, Media, settings
 
 if TYPE_CHECKING:
     import torch
@@ -73,3 +73,19 @@ def cut_tiles(pictures: "torch.Tensor", height: int, width: int) -> "torch.Tenso
     grid = pictures.unflatten(3, (-1, width)).unflatten(2, (-1, height))  # (T, 3, rows, h, columns, w)
     tiles: torch.Tensor = grid.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
     return tiles
+
+
+def read_sized(folder: Path, size: dict[str, int]) -> dict[Media, Pictures]:
+    """Return how images and videos are made ready for a model that sees pictures of one height and width.
+
+    Raises:
+        UnavailableError: if a processor's file is missing, or resizes to another size.
+    """
+    read = {media: Pictures.read(folder, media, size=size) for media in MEDIA}
+    for media, found in read.items():
+        if found.edges() != size:
+            raise UnavailableError(
+                f"the checkpoint {folder.name} sees pictures of {size['width']}x{size['height']}, and its "
+                f"preprocessor_config.json resizes each {media} to {found.edges()}"
+            )
+    return read

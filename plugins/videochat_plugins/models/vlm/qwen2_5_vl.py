@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from videochat import Tokens
-from videochat_plugins.models.vlm.family import Family, Media, Vision, media_of
+from videochat_plugins.models.vlm.family import MEDIA, Family, Media, Vision, media_of
 from videochat_plugins.models.vlm.pictures import Pictures
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Qwen25VL(Family):
         eye = config.get("vision_config") or {}
         self.frames_in_slot = int(eye.get("temporal_patch_size", 2))
         self._patch, self._merge = int(eye.get("patch_size", 14)), int(eye.get("spatial_merge_size", 2))
-        self._pictures = {media: Pictures.read(folder, media) for media in _MEDIA}
+        self._pictures = {media: Pictures.read(folder, media) for media in MEDIA}
 
     def token(self, media: Media) -> str:
         """Return <|image_pad|> or <|video_pad|>."""
@@ -86,7 +86,7 @@ class Qwen25VL(Family):
 
         kinds = torch.zeros_like(ids)
         grids: dict[str, torch.Tensor] = {}
-        for number, media in enumerate(_MEDIA, start=1):
+        for number, media in enumerate(MEDIA, start=1):
             these = [run for run in shown if run.media == media]
             for token in {run.token for run in these}:
                 kinds[ids == token] = number
@@ -136,9 +136,6 @@ def fit_grid(size: tuple[int, int], unit: int, least: int, most: int) -> tuple[i
         grow = sqrt(least / (height * width))
         rows, columns = (ceil(edge * grow / unit) for edge in size)
     return rows * unit, columns * unit
-
-
-_MEDIA: tuple[Media, Media] = ("image", "video")
 
 
 def _step(starts: Sequence[float]) -> float:

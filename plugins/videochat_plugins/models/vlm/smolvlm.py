@@ -9,7 +9,7 @@ import numpy as np
 
 from videochat import Tokens
 from videochat_plugins.models.resample import FILTERS, resize
-from videochat_plugins.models.vlm.family import Family, Media, Vision, media_of, starts_of
+from videochat_plugins.models.vlm.family import MEDIA, Family, Media, Vision, media_of, starts_of
 from videochat_plugins.models.vlm.pictures import Pictures, cut_tiles
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class SmolVLM(Family):
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         """Read how frames are made ready."""
         super().__init__(folder, config)
-        self._pictures = {media: Pictures.read(folder, media, **_HALF) for media in _MEDIA}
+        self._pictures = {media: Pictures.read(folder, media, **_HALF) for media in MEDIA}
 
     @property
     def side(self) -> int:
@@ -137,4 +137,3 @@ _SMALL = str.split(
     "eighteen nineteen"
 )
 _TENS = str.split("twenty thirty forty fifty sixty seventy eighty ninety")
-_MEDIA: tuple[Media, Media] = ("image", "video")
