@@ -71,7 +71,7 @@ def ask(llm: VideoLanguageModel, messages: Sequence[Message], tokens: int = 16) 
 def ids_of(llm: VideoLanguageModel, messages: Sequence[Message], tokens: int = 16) -> list[int]:
     """Return the ids of an answer, those that end it among them."""
     assert llm._decoder is not None
-    prompt = llm._writer.write(messages)
+    prompt = llm.writer.write(messages)
     sampler = llm._decoder.sampler(Generation(), top_k=None, top_p=None, repetition_penalty=None)
     found: list[int] = []
     for id in llm._decoder.draw(prompt, sampler, tokens):

@@ -95,15 +95,15 @@ def prompts(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> list[Prompt]:
     assert isinstance(stack.llm, Transformers)
     found: list[Prompt] = []
     assert stack.llm.turn  # which writes talks to measure them, once
-    write = stack.llm._writer.write
-    monkeypatch.setattr(stack.llm._writer, "write", lambda messages: found.append(write(messages)) or found[-1])
+    write = stack.llm.writer.write
+    monkeypatch.setattr(stack.llm.writer, "write", lambda messages: found.append(write(messages)) or found[-1])
     return found
 
 
 def written(stack: Stack, prompt: Prompt) -> str:
     """A prompt as text, with a mark in the place of embeddings."""
     assert isinstance(stack.llm, Transformers)
-    tokenizer = stack.llm._writer.tokenizer
+    tokenizer = stack.llm.writer.tokenizer
     return "".join(tokenizer.decode(piece) if isinstance(piece, list) else f"[{piece.shape}]" for piece in prompt)
 
 
@@ -134,7 +134,7 @@ def test_pieces_are_tokenised_each_by_itself_as_in_the_original(
     say(chat, "What moves?")
     assert isinstance(stack.llm, Transformers)
     before, rows, after = found[0]
-    tokenizer = stack.llm._writer.tokenizer
+    tokenizer = stack.llm.writer.tokenizer
     assert before == [tokenizer.bos_token_id, *tokenizer("###Human: <Video>", add_special_tokens=False)["input_ids"]]
     text = written(stack, found[0]).partition("]")[2]
     assert after == tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -90,7 +90,7 @@ def test_the_answer_to_a_file_is_that_of_the_plain_model(folders: dict[str, Path
     assert context.records[0].times == tuple(frame.time for frame in frames)
     assert frames[-1].time > 3.5
     ids = plain_ids(folder, "<s>USER: <video>\nWhat moves? ASSISTANT:", [f.image for f in frames], tokens=12)
-    text = with_it.llm._writer.tokenizer.decode(ids, skip_special_tokens=True)  # type: ignore[attr-defined]
+    text = with_it.llm.writer.tokenizer.decode(ids, skip_special_tokens=True)  # type: ignore[attr-defined]
     assert "".join(with_it.chat(context).ask("What moves?")) == text.lstrip()
 
 
@@ -107,7 +107,7 @@ def test_an_image_and_two_videos_in_one_talk(
     messages, _, _ = chat._messages("Which of them moves?")
     shown = [part for part in messages[-1].parts if isinstance(part, Tokens)]
     assert [part.layout["media"] for part in shown] == ["image", "video", "video"]
-    prompt = with_it.llm._writer.write(messages)  # type: ignore[attr-defined]
+    prompt = with_it.llm.writer.write(messages)  # type: ignore[attr-defined]
     runs = [run.media for part in shown for run in with_it.llm._family.runs(part)]  # type: ignore[attr-defined]
     assert [piece.media for piece in prompt if isinstance(piece, Vision)] == runs
     assert "Video 2, clip.mp4: " in messages[-1].text
@@ -125,7 +125,7 @@ def test_a_video_in_windows_is_one_video(folders: dict[str, Path], clip: Path) -
     chat = with_it.chat(context)
     messages, _, _ = chat._messages("What moves?")
     (part,) = [part for part in messages[-1].parts if isinstance(part, Tokens)]
-    (video,) = [piece for piece in with_it.llm._writer.write(messages) if isinstance(piece, Vision)]  # type: ignore[attr-defined]
+    (video,) = [piece for piece in with_it.llm.writer.write(messages) if isinstance(piece, Vision)]  # type: ignore[attr-defined]
     assert (part.slots, len(video.starts)) == (8, 8)
     assert np.allclose(video.starts, [i + at for i in range(4) for at in (1 / 6, 5 / 6)], atol=0.03)
     assert "".join(chat.ask("What moves?"))
@@ -157,7 +157,7 @@ def test_a_memory_keeps_whole_slots_with_times_of_their_own(folders: dict[str, P
     assert context.faults == ()
     chat = with_it.chat(context)
     messages, _, _ = chat._messages("What moves?")
-    runs = [piece for piece in with_it.llm._writer.write(messages) if isinstance(piece, Vision)]  # type: ignore[attr-defined]
+    runs = [piece for piece in with_it.llm.writer.write(messages) if isinstance(piece, Vision)]  # type: ignore[attr-defined]
     starts = [start for run in runs for start in run.starts]
     assert len(starts) == len(context.records) <= 5
     assert sum(len(run.rows) for run in runs) == EACH[kind] * len(starts)

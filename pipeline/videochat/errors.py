@@ -5,6 +5,7 @@
     │   └── PluginError         2   a plugin does not keep its interface
     ├── VideoError              3   the video cannot be read
     ├── LLMError                4   the language model failed to answer
+    │   └── UnreachableError    4   its server cannot be reached
     └── UnavailableError        6   a model or an extra cannot be had
 
 Each message says what, where, what is allowed and how to mend it. Commands print it without a traceback.
@@ -58,6 +59,10 @@ class LLMError(VideoChatError):
     """A language model that could not be reached, refused, or broke off."""
 
     exit_code = 4
+
+
+class UnreachableError(LLMError):
+    """A server that no request gets to: what is asked next will not get there either."""
 
 
 class UnavailableError(VideoChatError):

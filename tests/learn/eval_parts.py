@@ -48,7 +48,7 @@ class Knowing(Writing):
     def _pieces(self, messages: Sequence[Message]) -> Iterator[str]:
         question = messages[-1].text.removeprefix("Question: ")
         seeing = any(part.lines for message in messages for part in message.parts if isinstance(part, Text))
-        log("seeing" if seeing else "blind", question)
+        log("seeing" if seeing else "blind", question, id(self))
         time.sleep(self.options.seconds)
         if self.options.fails and self.options.fails in question:
             yield "It is "

@@ -16,7 +16,7 @@ from eval_parts import LOG
 from command_line import Done, complaint, distribute, run, start
 from media import make
 from speakers import Talker, Vectors
-from videochat import Event, Stack, Tokens, hookimpl
+from videochat import Event, Stack, Tokens, Weights, hookimpl
 from videochat.registry import registry
 from videochat_plugins.learn.eval_formats import read
 from videochat_plugins.learn.eval_rows import Rows
@@ -110,7 +110,8 @@ def test_accuracy_with_baselines(world: Path, stack: Path) -> None:
     assert means(done) == {"some": pytest.approx(1 / 3), "some blind": pytest.approx(1 / 3), "majority": 1.0}
     assert means(done, "kind1") == means(done, "kind1/1") == {"some": 0.0, "some blind": 1.0, "majority": 1.0}
     assert means(done, "kind0/0")["some"] == 1.0
-    assert done.json["categories"]["kind0"] == {"questions": 8, "groups": 4}
+    chance = pytest.approx(1 / 3)  # among three candidates
+    assert done.json["categories"]["kind0"] == {"questions": 8, "groups": 4, "chance": chance}
     some = done.json["systems"][0]
     assert some["accuracy"]["kind0"] == {"mean": 0.5, "low": 0.5, "high": 0.5}  # every video has one of each
     assert (some["empty"], some["error"], some["faults"]) == (4, 0, 0)
@@ -121,7 +122,7 @@ def test_accuracy_with_baselines(world: Path, stack: Path) -> None:
 
 
 def test_each_video_is_watched_once_and_blind_means_blind(world: Path, stack: Path) -> None:
-    run("eval", world, "-c", stack)
+    run("eval", world, "-c", stack, "--jobs", "1")
     watched = [(width, start) for _, width, start in logged("watch")]
     assert sorted(watched) == [(width, float(second)) for width in WIDTHS for second in (0, 1)]
     assert [line[1] for line in logged("seeing")] == list(QUESTIONS) * 4  # by video
@@ -135,9 +136,10 @@ def test_the_table(world: Path, stack: Path, better: Path) -> None:
     assert (done.code, done.err) == (0, "")
     accuracy, cost, differences = done.out.split("\n\n")
     head, *rows = accuracy.splitlines()
-    assert head.split() == ["category", "n", "some", "some", "blind", "better", "better", "blind", "majority"]
+    assert head.split() == ["category", "n", "some", "some", "blind", "better", "better", "blind", "majority", "chance"]
     assert [row.split()[0] for row in rows] == ["all", "kind0", "0", "2", "kind1", "1"]
     assert rows[0].split()[1:4] == ["12", "33.3", "[33,"]
+    assert rows[0].split()[-1] == "33.3"
     assert [line.split()[0] for line in cost.splitlines()] == ["system", "some", "some", "better", "better", "majority"]
     first = differences.splitlines()[1]
     assert first.split()[:4] == ["some", "-", "better", "-33.3"]
@@ -154,9 +156,30 @@ def test_a_comparison_is_paired(world: Path, stack: Path, better: Path) -> None:
     assert not logged("blind")
 
 
+def test_chance_is_known_only_where_all_have_candidates(world: Path, stack: Path) -> None:
+    rows = [question(48, 0), question(64, 0, candidates=["red", "blue"]), question(48, 1, candidates=[])]
+    write(world, rows)
+    done = run("eval", world, "-c", stack, "--json")
+    found = {name: facts.get("chance") for name, facts in done.json["categories"].items()}
+    each = pytest.approx((1 / 3 + 1 / 2) / 2)
+    assert found == {"all": None, "kind0": each, "kind0/0": each, "kind1": None, "kind1/1": None}
+
+
+class Here(Talker):
+    """Has weights, so that there is but one of it."""
+
+    def weights(self) -> list[Weights]:
+        return [Weights("talker")]
+
+
+def test_each_thread_has_a_copy_of_its_own(world: Path, stack: Path) -> None:
+    run("eval", world, "-c", stack, "--jobs", "3", "--set", "llm.seconds=0.1", "--no-blind")
+    assert len({line[2] for line in logged("seeing")}) == 3
+
+
 def test_embeddings_are_shown_to_who_sees_only(world: Path, tmp_path: Path) -> None:
     examples = read(world).examples[:2]
-    talker = Talker(says=("red",))
+    talker = Here(says=("red",))
     stack = Stack(perceive={"vectors": Vectors()}, llm=talker, prompt="embed")
     for seeing in (True, False):
         answers = Run(stack, "it", examples, False, Rows(tmp_path / f"{seeing}.jsonl"), seeing).answers()
@@ -196,7 +219,7 @@ def test_two_stacks_of_one_name(world: Path, stack: Path) -> None:
 def test_lettered_options(world: Path, better: Path) -> None:
     done = run("eval", world, "-c", better, "--ask", "choice", "--json")
     assert done.json["ask"] == "choice"
-    asked = logged("seeing")[0][1]
+    asked = next(line[1] for line in logged("seeing") if QUESTIONS[0] in line[1])
     assert asked.startswith("What colour is it?\nOptions:\n(A) red\n(B) blue\n(C) green\nAnswer with the letter")
     assert means(done) == {"better": 1.0, "better blind": pytest.approx(1 / 3), "majority": 1.0}
     assert done.json["categories"]["all"]["chance"] == pytest.approx(1 / 3)
@@ -243,7 +266,7 @@ def test_a_changed_question_or_video_is_asked_again(world: Path, stack: Path) ->
     Path("w96.mp4").unlink()
     make(Path("w96.mp4"), frames=4, fps=4, size=(96, 48))
     run("eval", world, "-c", stack, "-o", "out")
-    assert [line[1] for line in logged("seeing")[12:]] == ["What hue is it?", *QUESTIONS]
+    assert sorted(line[1] for line in logged("seeing")[12:]) == sorted(["What hue is it?", *QUESTIONS])
     assert [line[1] for line in logged("blind")[12:]] == ["What hue is it?"]
 
 
@@ -276,8 +299,11 @@ def test_a_judge_that_fails(world: Path, stack: Path) -> None:
     assert len(logged("seeing")) == 12
 
 
-def test_a_killed_run_loses_one_question_at_most(world: Path, stack: Path, parts: dict[str, str]) -> None:
-    slow = ("--set", "llm.seconds=0.2")
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_killed_run_loses_what_is_being_answered_at_most(
+    world: Path, stack: Path, parts: dict[str, str], jobs: int
+) -> None:
+    slow = ("--set", "llm.seconds=0.2", "--jobs", str(jobs))
     process = start("eval", world, "-c", stack, "-o", "out", *slow, env=parts)
     while len(logged("seeing")) < 4:
         time.sleep(0.02)
@@ -286,7 +312,7 @@ def test_a_killed_run_loses_one_question_at_most(world: Path, stack: Path, parts
     before = len(logged("seeing"))
     assert before < 12
     assert run("eval", world, "-c", stack, "-o", "out", *slow).code == 0
-    assert 12 <= len(logged("seeing")) <= 13
+    assert 12 <= len(logged("seeing")) <= 12 + jobs
     assert len(logged("watch")) == 8
 
 
@@ -340,10 +366,24 @@ def test_what_fails_stays_in_its_row(world: Path, stack: Path) -> None:
     assert len(logged("seeing")) == asked + 3
 
 
-def test_a_model_that_always_fails_is_given_up(world: Path, stack: Path) -> None:
-    done = run("eval", world, "-c", stack, "-o", "out", "--set", "llm.fails='?'")
+def test_stopped_with_ctrl_c(world: Path, stack: Path, parts: dict[str, str]) -> None:
+    words = ("eval", world, "-c", stack, "-o", "out", "--jobs", "2", "--set", "llm.seconds=0.3")
+    process = start(*words, env=parts, stderr=-1)
+    while len(logged("seeing")) < 3:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"stopped; what was finished is kept" in err
+    (rows,) = Path("out").glob("some-*.jsonl")
+    assert rows.read_bytes().count(b"\n") == len(logged("seeing")) < 12  # what was being answered is paid for
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_model_that_always_fails_is_given_up(world: Path, stack: Path, jobs: int) -> None:
+    done = run("eval", world, "-c", stack, "-o", "out", "--set", "llm.fails='?'", "--jobs", str(jobs))
     assert "some: given up after 10 failures in a row, the last: no more words" in complaint(done, 4)
-    assert len(logged("seeing")) == 10
+    assert 10 <= len(logged("seeing")) < 10 + jobs
 
 
 def test_faults_of_perceivers(world: Path, stack: Path) -> None:
@@ -392,6 +432,22 @@ def test_some_questions_only(world: Path, stack: Path) -> None:
     done = run("eval", world, "-c", stack, "--limit", "4", "--json")  # of each category as many as can be
     assert [facts["questions"] for facts in done.json["categories"].values()] == [4, 3, 2, 1, 1, 1]
     assert "no such category; did you mean kind" in complaint(run("eval", world, "--category", "kin"), 2)
+
+
+def test_twins_are_asked_together(world: Path, stack: Path) -> None:
+    rows = [question(width, 0, group="clip", twin=f"w{80 - width}-0") for width in (48, 32)]
+    rows[1] |= {"video": "w64.mp4"}
+    write(world, [*rows, question(80, 1), question(96, 1)])
+    for limit, asked in ((2, ["w48-0", "w32-0"]), (3, ["w48-0", "w32-0", "w80-1"])):
+        done = run("eval", world, "-c", stack, "--limit", str(limit), "-o", f"out{limit}", "--no-blind")
+        assert done.code == 0
+        results = [json.loads(line) for line in Path(f"out{limit}/results.jsonl").read_text().splitlines()]
+        assert [row["id"] for row in results if row["system"] == "some"] == asked
+    done = run("eval", world, "-c", stack, "--limit", "1", "--json")  # no room for the twins
+    assert [*done.json["categories"]] == ["all", "kind1", "kind1/1"]
+    write(world, rows)
+    message = complaint(run("eval", world, "-c", stack, "--limit", "1"), 2)
+    assert "--limit 1: a question and its twin are asked together: give 2 or more" in message
 
 
 def test_what_cannot_run_is_said_before_anything_is_asked(world: Path, stack: Path) -> None:

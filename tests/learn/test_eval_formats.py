@@ -2,13 +2,19 @@
 
 import csv
 import json
+import os
+import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from videochat import StackError
+from videochat.window import Want
 from videochat_plugins.learn import eval as command
 from videochat_plugins.learn.eval_data import Dataset, Example
 from videochat_plugins.learn.eval_formats import FORMATS, read
@@ -16,6 +22,8 @@ from videochat_plugins.learn.eval_rows import Rows as Answers
 from videochat_plugins.learn.eval_run import Answered
 from videochat_plugins.learn.eval_score import Scorer
 from videochat_plugins.learn.world_ask import accepted
+from videochat_plugins.read.ffmpeg_program import program
+from videochat_plugins.read.pyav import PyAV
 
 Rows = list[dict[str, Any]]
 
@@ -119,6 +127,29 @@ def test_mvbench_in_a_folder_of_pictures(tmp_path: Path) -> None:
     row = {"video": "clip_09", "question": "Who?", "candidates": ["Ross", "Joey"], "answer": "Ross"}
     file = write(tmp_path / "episodic_reasoning.json", [{**row, "start": 0, "end": 9.5}])
     assert "a folder of pictures: make a video" in faults(read(file, videos=tmp_path / "frames"))[0]
+
+
+def test_mvbench_in_a_video_of_pictures_as_documented(tmp_path: Path) -> None:
+    """The command in docs/ makes a video that holds the very pictures, three a second, and that is found."""
+    (tmp_path / "frames" / "clip_09").mkdir(parents=True)
+    pictures = [np.full((48, 64, 3), 20 * i, np.uint8) for i in range(12)]
+    for number, pixels in enumerate(pictures, start=1):
+        Image.fromarray(pixels).save(tmp_path / "frames" / "clip_09" / f"{number:05}.jpg", quality=95)
+    page = (Path(__file__).parents[2] / "docs" / "learn_eval.md").read_text()
+    (command,) = re.findall(r"^for folder in .*ffmpeg.*$", page, re.MULTILINE)
+    (tmp_path / "ffmpeg").symlink_to(program())
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["sh", "-c", command], cwd=tmp_path / "frames", env=path, check=True, stdin=subprocess.DEVNULL)
+    row = {"video": "clip_09", "question": "Who?", "candidates": ["Ross", "Joey"], "answer": "Ross"}
+    file = write(tmp_path / "episodic_reasoning.json", [{**row, "start": 0, "end": 3.5}])
+    example = only(read(file, videos=tmp_path / "frames"))
+    reader = PyAV()
+    video = reader.probe(example.video)
+    assert (example.video.name, video.duration) == ("clip_09.mkv", 4.0)
+    seen = list(reader.frames(video, [Want(i / 3, 64) for i in range(12)]))
+    assert [frame.time for frame in seen] == pytest.approx([i / 3 for i in range(12)], abs=0.001)
+    for frame, pixels in zip(seen, pictures, strict=True):
+        assert np.abs(frame.image.astype(int) - pixels).max() <= 3
 
 
 def test_nextqa(tmp_path: Path) -> None:

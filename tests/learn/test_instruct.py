@@ -277,6 +277,54 @@ class TestResume:
         instruct(clips / "a.mp4", "--make", "conversations", "--set", "llm.model=other")
         assert asked() == []
 
+    def test_what_was_set_aside_is_asked_again_on_demand(self, clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        stubborn = ("--set", "llm.bad=[converse]", "--set", "llm.stubborn=true")
+        assert instruct(clips, *stubborn).code == 5
+        monkeypatch.setitem(instruct_script.BAD, "converse", "No questions come to my mind.")
+        asked()
+        planned = instruct(clips, *stubborn, "--retry", "--plan", "--json").json
+        assert (planned["before"], planned["costs"]["conversations"]["pieces"]) == (3, 3)
+        done = instruct(clips, *stubborn, "--retry", "--json")
+        assert (done.code, done.json["before"]) == (5, 3)
+        assert tasks(asked()) == ["converse"] * 6
+        assert {row["raw"] for row in lines("rejected.jsonl")} == {"No questions come to my mind."}
+        monkeypatch.setattr(instruct_script, "BAD", {"converse": instruct_script.conversation("a car")})
+        assert instruct(clips / "b.mp4", *stubborn, "--retry").code == 0
+        assert [entry["video"] for entry in results()] == ["b.mp4"] * 2
+        asked()
+        assert instruct(clips / "b.mp4", *stubborn, "--retry").code == 0  # nothing is set aside any more
+        assert instruct(clips, *stubborn).code == 5  # nor asked again without it
+        assert asked() == []
+
+    def test_the_same_words_are_asked_again_too(self, clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        words = ("--make", "descriptions", "--set", "llm.same=true")
+        assert instruct(clips, *words).code == 5
+        asked()
+        with monkeypatch.context() as patch:
+            patch.setattr(instruct_script, "description", lambda about: description(f"{about} and {len(about)} trees"))
+            assert instruct(clips, *words, "--retry").code == 5  # these two are the same now
+        assert tasks(asked()) == ["correct"] * 2 + ["describe"] * 2
+        assert [entry["video"] for entry in results()] == ["a.mp4", "b.mp4"]
+        assert [row["reason"] for row in lines("rejected.jsonl")] == ["it says the same as that of b.mp4"]
+
+    def test_killed_while_it_asks_again(self, clips: Path, here: dict[str, str]) -> None:
+        words = (clips, "--jobs", "1", "--set", "llm.bad=[converse]", "--set", "llm.stubborn=true")
+        assert instruct(*words).code == 5
+        first = Path("out/parts.jsonl").read_bytes()
+        asked()
+        log = Path(os.environ[LOG])
+        victim = start("instruct", *words, "-o", "out", "-c", "s.yaml", "--retry", env=here)
+        while victim.poll() is None and not (log.exists() and log.read_text().count("\n") >= 2):
+            time.sleep(0.005)
+        victim.send_signal(signal.SIGKILL)
+        victim.wait(60)
+        assert Path("out/parts.jsonl").read_bytes().startswith(first)
+        asked()
+        before = bytes_of("out")
+        assert instruct(*words).code == 5  # what was set aside first still stands
+        assert asked() == []
+        assert bytes_of("out") == before
+
     def test_other_subtitles_are_another_video(self, clips: Path) -> None:
         Path("a.mp4").write_bytes((clips / "a.mp4").read_bytes())
         stack = ("-c", "t.yaml", "-o", "out")

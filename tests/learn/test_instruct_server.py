@@ -10,8 +10,9 @@ from instruct_script import conversation, description
 
 from command_line import Done, run
 from media import make
-from openai_server import Server, error, serving, stream
+from openai_server import Handler, Server, closed_port, error, serving, stream
 from transformers_server import PROGRAM, Serving, serving_tiny_llama
+from videochat_plugins.llm.remote import Remote
 
 pytest.importorskip("openai", reason="the extra openai is not installed")
 pytest.importorskip("cv2", reason="the extra offline is not installed")
@@ -115,9 +116,61 @@ def test_what_fails_in_the_end_is_set_aside_and_the_others_go_on(clips: Path) ->
         assert len(server.requests) == before + 2
 
 
-def test_a_server_that_is_not_there(clips: Path) -> None:
-    with serving(stream("")) as server:
-        url = server.url
-    done = instruct(url, clips, "--make", "conversations")
+@pytest.mark.parametrize("use", ["openai", "langchain"])
+def test_a_server_that_is_not_there_is_tried_for_one_video(
+    clips: Path, use: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if use == "langchain":
+        pytest.importorskip("langchain_openai", reason="the extra langchain is not installed")
+    tries: list[object] = []
+    ask = Remote._pieces
+    monkeypatch.setattr(Remote, "_pieces", lambda *given: (tries.append(given), ask(*given))[1])
+    url = f"http://127.0.0.1:{closed_port()}/v1"
+    more = {"use": use, "model": {"openai": "tiny", "langchain": "openai:tiny"}[use], "api_key": "sk-0123456789"}
+    words = (clips, "--make", "conversations", "--jobs", "1", "--json", "--allow-host", "127.0.0.1")
+    done = instruct(url, *words, **more)
+    assert (done.code, len(tries)) == (4, 1), done
+    assert done.err.startswith("stopped, and the same command goes on from here: llm ")
+    assert done.err.count("\n") == 1
+    assert f"at {url}: cannot connect" in done.err
+    assert "(2 tries)" in done.err
+    assert "sk-0" not in done.err + done.out + Path("out/run.json").read_text()
+    assert (done.json["rejected"], done.json["entries"]) == ([], 0)
+    assert done.json["stopped"] in done.err
+
+
+def test_what_was_made_before_a_server_went_away_is_kept_and_the_same_command_goes_on(
+    clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave(handler: Handler) -> None:
+        handler.server.shutdown()
+        handler.server.socket.close()  # nobody gets in any more
+        stream(description(ABOUT))(handler)
+
+    words = (clips, "--make", "descriptions", "--jobs", "1")
+    with serving(stream(description(ABOUT)), leave) as server:
+        done = instruct(server.url, *words)
     assert done.code == 4
-    assert done.err.count("set aside: ") == 2
+    assert done.err.startswith("stopped, and the same command goes on from here: llm openai: model tiny at ")
+    assert [entry["video"] for entry in json.loads(Path("out/instruct.json").read_text())] == ["a.mp4"]
+    assert lines("rejected.jsonl") == []
+    port, bind = server.server_port, Server.server_bind
+
+    def bind_again(self: Server) -> None:
+        self.server_address = ("127.0.0.1", port)
+        bind(self)
+
+    monkeypatch.setattr(Server, "server_bind", bind_again)
+    with serving(stream(description("two bars"))) as server:
+        assert instruct(server.url, *words).code == 0
+        assert len(server.requests) == 2  # the first video is not asked for again
+    assert [entry["video"] for entry in json.loads(Path("out/instruct.json").read_text())] == ["a.mp4", "b.mp4"]
+
+
+def test_a_server_that_fails_at_one_request_is_not_gone(clips: Path) -> None:
+    good = stream(*conversation(ABOUT))
+    with serving(error(500, "lost"), error(500, "lost"), good) as server:
+        done = instruct(server.url, clips, "--make", "conversations", "--jobs", "1", "--json")
+        assert (done.code, len(server.requests)) == (5, 3)
+    assert done.json["stopped"] is None
+    assert [row["video"] for row in done.json["rejected"]] == ["a.mp4"]

@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from small_training import make_clips, make_images, save_network, write_captions, write_config, write_talks
+from transformers import TrainingArguments
 
 from command_line import Done, complaint, run, start
 from local_llm import save as save_llm
@@ -25,7 +26,8 @@ from videochat.hookspecs import Event, hookimpl
 from videochat.registry import registry
 from videochat_plugins.learn.train_config import read_config
 from videochat_plugins.learn.train_load import load_network, look
-from videochat_plugins.learn.train_model import TRAINED, digest_of
+from videochat_plugins.learn.train_model import TRAINED, Learner, digest_of
+from videochat_plugins.learn.train_trainer import arguments
 from videochat_plugins.llm.transformers import Transformers
 from videochat_plugins.models.checkpoint import Checkpoint
 from videochat_plugins.models.space import space_of
@@ -171,7 +173,7 @@ def test_interrupted_it_goes_on_with_the_same_losses(world: Path, tmp_path: Path
     file = config(world, tmp_path / "killed.json", **values)
     out = tmp_path / "killed"
     process = start("train", "stage1", file, "--quiet", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not (out / "checkpoints" / "checkpoint-2" / "trainer_state.json").exists():
+    while not (out / "checkpoints" / "checkpoint-2" / "digests.json").exists():
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
@@ -181,21 +183,6 @@ def test_interrupted_it_goes_on_with_the_same_losses(world: Path, tmp_path: Path
     assert 2 <= told["resumed"] < 30
     assert losses(out) == losses(tmp_path / "whole")
     assert digest_of(weights(out, trained=True)) == digest_of(weights(tmp_path / "whole", trained=True))
-
-
-def test_a_checkpoint_that_was_not_written_to_its_end_is_passed_over(world: Path, tmp_path: Path) -> None:
-    file = config(world, tmp_path / "c.json", keep=3)
-    train("stage1", file)
-    out, whole = tmp_path / "c", losses(tmp_path / "c")
-    (out / "trained.json").unlink()
-    (out / "checkpoints" / "checkpoint-6" / "trained.safetensors").write_bytes(b"cut short")
-    said = complaint(run("train", "stage1", file, "--quiet"), 6)
-    assert said.startswith(f"error: {out / 'checkpoints' / 'checkpoint-6'}: ")
-    assert "remove it to go on from the one before" in said
-    (out / "checkpoints" / "checkpoint-6" / "trainer_state.json").write_text("{")
-    told = train("stage1", file)
-    assert told["resumed"] == 4
-    assert losses(out) == whole
 
 
 def test_two_processes_learn_what_one_does(world: Path, tmp_path: Path, damaged: Path) -> None:
@@ -357,6 +344,25 @@ def test_or_is_left_out_and_told(world: Path, tmp_path: Path, damaged: Path) -> 
     assert "2 times one could not be read" in done.out
 
 
+def test_what_cannot_be_read_is_remembered_once_however_often_it_is_drawn(
+    world: Path, tmp_path: Path, damaged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[list[str]] = []
+    monkeypatch.setattr("accelerate.utils.gather_object", lambda unread: found.append(unread) or unread)
+    values = {"data": damaged, "eval": damaged, "eval_every": 1, "bad": "skip", "steps": 5}
+    assert train("stage1", config(world, tmp_path / "c.json", **values))["unreadable"] == 5
+    assert [len(unread) for unread in found] == [1]
+
+
+def test_out_of_memory_says_what_helps(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Learner, "forward", fail)
+    said = complaint(run("train", "stage1", config(world, tmp_path / "c.json"), "--quiet"), 2)
+    assert "training ran out of memory on cpu: lower `batch` and raise `accumulate`" in said
+
+
 def test_texts_that_are_too_long_are_counted_or_refused(world: Path, tmp_path: Path) -> None:
     values = {"length": 4, "steps": 1}
     told = train("stage1", config(world, tmp_path / "cut.json", **values))
@@ -383,6 +389,13 @@ def test_nothing_goes_unlogged_where_a_checkpoint_falls_between_two_lines(world:
     assert [row["step"] for row in log(tmp_path / "c")] == [2, 3]
     assert told["cut"] == 12
     assert told["loss"] == {"first": losses(tmp_path / "c")[0], "last": losses(tmp_path / "c")[1]}
+
+
+def test_a_process_takes_one_gpu_of_several(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainer would split batches among them, which have one count of tokens."""
+    read = read_config(config(world, tmp_path / "c.json"), "stage1")
+    monkeypatch.setattr(TrainingArguments, "n_gpu", property(lambda _: 4))
+    assert arguments(read, 1, tmp_path).n_gpu == 1
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is such a device")

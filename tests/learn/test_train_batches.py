@@ -15,7 +15,7 @@ from small_training import make_clips, make_images, save_network, write_captions
 
 from local_llm import save as save_llm
 from videochat import VideoError
-from videochat_plugins.learn.train_batches import IGNORED, Batches, Collate, Draw, Examples, check_texts
+from videochat_plugins.learn.train_batches import IGNORED, Batches, Collate, Draw, Examples, over_long
 from videochat_plugins.learn.train_config import Stage1
 from videochat_plugins.learn.train_data import Medium, read_data
 from videochat_plugins.learn.train_prompt import scribe_for
@@ -141,10 +141,10 @@ def test_a_damaged_video_is_refused_by_file_and_entry(broken: Path) -> None:
 def test_or_the_next_takes_its_place_and_it_is_told(broken: Path) -> None:
     found = examples(broken, bad="skip")
     example = found[Draw("video", 1, 0)]
-    (told,) = example.told
-    assert told.startswith(f"{broken / 'captions.json'}: entry 1: ")
+    (unread,) = example.unread
+    assert unread.startswith(f"{broken / 'captions.json'}: entry 1: ")
     assert torch.equal(example.pixels, found[Draw("video", 2, 0)].pixels)
-    assert Collate(8, 3)([example])["told"] == [told]
+    assert Collate(8, 3)([example])["unread"] == [unread]
 
 
 def test_texts_that_are_too_long_are_found_before_training_and_counted_in_it(world: Path) -> None:
@@ -154,5 +154,5 @@ def test_texts_that_are_too_long_are_found_before_training_and_counted_in_it(wor
     (world / "long.json").write_text(json.dumps(rows))
     found = examples(world, "long.json")
     data = read_data([world / "long.json"], "stage1", None, "refuse")
-    assert check_texts(data, found._scribe, "stage1") == [f"{world / 'long.json'}: entry 2"]
+    assert over_long(data, found._scribe) == [f"{world / 'long.json'}: entry 2"]
     assert Collate(8, 3)([found[Draw("video", number, 0)] for number in range(4)])["cut"] == 1

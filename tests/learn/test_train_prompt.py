@@ -33,18 +33,18 @@ def chatting(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_llm(tmp_path_factory.mktemp("models") / "chatting")
 
 
-def scribe(llm: Path, stage: str = "stage2", **options: Any) -> Scribe:
+def make_scribe(llm: Path, stage: str = "stage2", **options: Any) -> Scribe:
     cls = Stage1 if stage == "stage1" else Stage2
     config = cls(model="m", llm=str(llm), data=("d.json",), out=Path("out"), **options)
     return scribe_for(config, "stage1" if stage == "stage1" else "stage2")
 
 
-def text(writer: Scribe, ids: Sequence[int]) -> str:
-    found: str = writer.tokenizer.decode(ids)
+def text(scribe: Scribe, ids: Sequence[int]) -> str:
+    found: str = scribe.writer.tokenizer.decode(ids)
     return found
 
 
-def learnt(writer: Scribe, script: Script) -> list[str]:
+def learnt(scribe: Scribe, script: Script) -> list[str]:
     """The stretches that are learnt, as text."""
     runs: list[list[int]] = []
     for i, id in enumerate(script.after):
@@ -52,17 +52,17 @@ def learnt(writer: Scribe, script: Script) -> list[str]:
             if not i or not script.learnt[i - 1]:
                 runs.append([])
             runs[-1].append(id)
-    return [text(writer, run) for run in runs]
+    return [text(scribe, run) for run in runs]
 
 
 @pytest.mark.parametrize(("medium", "mark"), [("video", "Video"), ("image", "Image")])
 def test_stage_1_is_the_papers_form(llm: Path, medium: Any, mark: str) -> None:
-    writer = scribe(llm, "stage1")
+    scribe = make_scribe(llm, "stage1")
     asked = instructions(medium)[0]
-    script = writer.write(medium, [Turn(asked, "A dog runs.")], TIMES)
-    assert text(writer, script.before) == f"<s>###Human: <{mark}>"
-    assert text(writer, script.after) == f"</{mark}> {asked}\n###Assistant: A dog runs.###"
-    assert learnt(writer, script) == [" A dog runs.###"]
+    script = scribe.write(medium, [Turn(asked, "A dog runs.")], TIMES)
+    assert text(scribe, script.before) == f"<s>###Human: <{mark}>"
+    assert text(scribe, script.after) == f"</{mark}> {asked}\n###Assistant: A dog runs.###"
+    assert learnt(scribe, script) == [" A dog runs.###"]
 
 
 def test_the_instructions_are_the_papers() -> None:
@@ -71,22 +71,22 @@ def test_the_instructions_are_the_papers() -> None:
 
 
 def test_stage_2_is_the_originals_with_all_turns_and_answers_learnt(llm: Path) -> None:
-    writer = scribe(llm)
-    script = writer.write("video", TALK, TIMES)
-    assert script.before[0] == writer.tokenizer.bos_token_id
-    assert writer.tokenizer.bos_token_id not in (*script.before[1:], *script.after)
-    assert text(writer, script.before + script.after) == (
+    scribe = make_scribe(llm)
+    script = scribe.write("video", TALK, TIMES)
+    assert script.before[0] == scribe.writer.tokenizer.bos_token_id
+    assert scribe.writer.tokenizer.bos_token_id not in (*script.before[1:], *script.after)
+    assert text(scribe, script.before + script.after) == (
         "<s>###Human: <Video></Video> The video contains 4 frames sampled at 0.2, 0.8, 1.2, 1.8 seconds.\n"
         "###Human: What moves?\n###Assistant: a red ball###Human: Where to?\n"
         "###Assistant: to the left, past the dog.###"
     )
-    assert learnt(writer, script) == [" a red ball###", " to the left, past the dog.###"]
+    assert learnt(scribe, script) == [" a red ball###", " to the left, past the dog.###"]
 
 
 def test_images_are_told_no_times_in_stage_2(llm: Path) -> None:
-    writer = scribe(llm)
-    script = writer.write("image", TALK[:1], (0.0,))
-    assert text(writer, script.before + script.after) == (
+    scribe = make_scribe(llm)
+    script = scribe.write("image", TALK[:1], (0.0,))
+    assert text(scribe, script.before + script.after) == (
         "<s>###Human: <Image></Image>\n###Human: What moves?\n###Assistant: a red ball###"
     )
 
@@ -96,8 +96,8 @@ def prompts(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
     found: list[list[Any]] = []
     llm: Any = stack.llm
     assert llm.turn
-    write = llm._writer.write
-    monkeypatch.setattr(llm._writer, "write", lambda messages: found.append(write(messages)) or found[-1])
+    write = llm.writer.write
+    monkeypatch.setattr(llm.writer, "write", lambda messages: found.append(write(messages)) or found[-1])
     return found
 
 
@@ -113,8 +113,8 @@ def test_what_is_trained_is_what_the_stack_embed_asks(
     first = "".join(chat.ask(TALK[0].question))
     "".join(chat.ask(TALK[1].question))
     (shown,) = (part for part in chat._seen.parts if isinstance(part, Tokens))
-    writer = scribe(llm)
-    script = writer.write("video", [TALK[0]._replace(answer=first), TALK[1]], shown.times)
+    scribe = make_scribe(llm)
+    script = scribe.write("video", [TALK[0]._replace(answer=first), TALK[1]], shown.times)
     before, rows, after = asked[0]
     assert before == script.before
     assert after == script.after[: script.learnt.index(True)]
@@ -131,15 +131,15 @@ FORMS = {"": "</s>", "vicuna": "</s>", "videochat": "###", "moss": "<eom>", "sta
 
 @pytest.mark.parametrize(("template", "closes"), FORMS.items())
 def test_every_form_shows_turns_as_they_are_asked(chatting: Path, template: str, closes: str) -> None:
-    writer = scribe(chatting, template=template)
-    script = writer.write("video", TALK, TIMES)
+    scribe = make_scribe(chatting, template=template)
+    script = scribe.write("video", TALK, TIMES)
     # A prompt that ends in a blank, as the model's own here, is not what a later prompt begins with.
     for turns in (1,) if template == "" else (1, 2):
-        before, _, after = writer._writer.write(writer.messages("video", TALK[:turns], TIMES)[:-1])
+        before, _, after = scribe.writer.write(scribe.messages("video", TALK[:turns], TIMES)[:-1])
         assert [script.before, script.after[: len(after)]] == [before, after]
         assert not script.learnt[len(after) - 1]
         assert script.learnt[len(after)]
-    assert [run.strip() for run in learnt(writer, script)] == [turn.answer + closes for turn in TALK]
+    assert [run.strip() for run in learnt(scribe, script)] == [turn.answer + closes for turn in TALK]
 
 
 @settings(max_examples=60)
@@ -147,15 +147,15 @@ def test_every_form_shows_turns_as_they_are_asked(chatting: Path, template: str,
 def test_whatever_is_said_prompts_are_those_of_asking_and_answers_are_whole(
     llm: Path, talk: list[tuple[str, str]]
 ) -> None:
-    writer = scribe(llm, length=100_000)  # nothing is cut, however long
+    scribe = make_scribe(llm, length=100_000)  # nothing is cut, however long
     turns = [Turn(f"q{question}", f"a{answer}") for question, answer in talk]
-    script = writer.write("video", turns, TIMES)
-    prompt = writer._writer.write(writer.messages("video", turns[:1], TIMES)[:-1])
+    script = scribe.write("video", turns, TIMES)
+    prompt = scribe.writer.write(scribe.messages("video", turns[:1], TIMES)[:-1])
     start = script.learnt.index(True)
     assert [script.before, script.after[:start]] == [prompt[0], prompt[-1]]
-    runs = learnt(writer, script)
+    runs = learnt(scribe, script)
     assert len(runs) == len(turns)
-    tokenizer = writer.tokenizer
+    tokenizer = scribe.writer.tokenizer
     for run, turn in zip(runs, turns, strict=True):
         plain = tokenizer.decode(tokenizer(turn.answer, add_special_tokens=False)["input_ids"])
         assert run == f" {plain}###"
@@ -164,21 +164,21 @@ def test_whatever_is_said_prompts_are_those_of_asking_and_answers_are_whole(
 
 def test_a_talk_that_is_too_long_is_cut_and_says_so_and_what_is_cut_ends_nowhere(llm: Path) -> None:
     long = Turn("What?", "one two three four five six seven eight nine ten eleven twelve")
-    whole = scribe(llm, length=512).write("video", [long], TIMES)
-    cut = scribe(llm, length=8).write("video", [long], TIMES)
+    whole = make_scribe(llm, length=512).write("video", [long], TIMES)
+    cut = make_scribe(llm, length=8).write("video", [long], TIMES)
     assert (whole.cut, cut.cut) == (False, True)
     assert sum(cut.learnt) == 8
     assert cut.after == whole.after[: len(cut.after)]
-    assert "###" not in learnt(scribe(llm), cut)[0]
-    fits = scribe(llm, length=sum(whole.learnt)).write("video", [long], TIMES)
+    assert "###" not in learnt(make_scribe(llm), cut)[0]
+    fits = make_scribe(llm, length=sum(whole.learnt)).write("video", [long], TIMES)
     assert fits == whole
-    one_less = scribe(llm, length=sum(whole.learnt) - 1).write("video", [long], TIMES)
+    one_less = make_scribe(llm, length=sum(whole.learnt) - 1).write("video", [long], TIMES)
     assert one_less.cut
 
 
 def test_a_cut_never_leaves_a_question_without_answer(llm: Path) -> None:
-    writer = scribe(llm, length=12)
-    script = writer.write("video", TALK, TIMES)
+    scribe = make_scribe(llm, length=12)
+    script = scribe.write("video", TALK, TIMES)
     assert script.cut
     assert script.learnt[-1]
 
@@ -187,44 +187,47 @@ def test_a_form_that_ends_no_answer_is_refused(llm: Path, tmp_path: Path) -> Non
     form = tmp_path / "endless.jinja"
     form.write_text(CHAT.replace("'</s>'", "' '"))
     with pytest.raises(videochat.LLMError, match="ends none: set `template`"):
-        scribe(llm, template=str(form)).write("video", TALK, TIMES)
+        make_scribe(llm, template=str(form)).write("video", TALK, TIMES)
 
 
 def test_a_form_that_opens_answers_in_two_ways_is_refused(llm: Path, tmp_path: Path) -> None:
     form = tmp_path / "thinking.jinja"
     form.write_text(CHAT.replace("'<s>assistant: '", "'<s>assistant: <think></think>'"))
     with pytest.raises(videochat.LLMError, match=r"opens an answer with .* in a talk"):
-        scribe(llm, template=str(form)).write("video", TALK, TIMES)
+        make_scribe(llm, template=str(form)).write("video", TALK, TIMES)
 
 
 def test_what_ends_an_answer_is_known(llm: Path) -> None:
-    writer = scribe(llm)
-    assert writer.stops("it says ### there") == "###"
-    assert writer.stops("it says </s>") == "</s>"
-    assert writer.stops("it says ## there") == ""
+    scribe = make_scribe(llm)
+    assert scribe.stops("it says ### there") == "###"
+    assert scribe.stops("it says </s>") == "</s>"
+    assert scribe.stops("it says ## there") == ""
 
 
 def test_words_behind_the_question_are_read_and_not_learnt(llm: Path, tmp_path: Path) -> None:
     prompt = tmp_path / "short.txt"
     prompt.write_text("<Video>{video}</Video>\nQuestion: {question}\nShort answer:")
-    writer = scribe(llm, prompt=str(prompt))
-    script = writer.write("video", TALK, TIMES)
-    assert "Question: Where to?\nShort answer:\n###Assistant: to the left" in text(writer, script.after)
-    assert learnt(writer, script) == [" a red ball###", " to the left, past the dog.###"]
+    scribe = make_scribe(llm, prompt=str(prompt))
+    script = scribe.write("video", TALK, TIMES)
+    assert "Question: Where to?\nShort answer:\n###Assistant: to the left" in text(scribe, script.after)
+    assert learnt(scribe, script) == [" a red ball###", " to the left, past the dog.###"]
 
 
-def test_an_unknown_form_or_a_prompt_without_the_video_is_refused(llm: Path, tmp_path: Path) -> None:
+def test_an_unknown_form_or_a_prompt_without_one_place_for_the_video_is_refused(llm: Path, tmp_path: Path) -> None:
     with pytest.raises(videochat.StackError, match="template: no chat form 'vicuna2'"):
-        scribe(llm, template="vicuna2")
+        make_scribe(llm, template="vicuna2")
     prompt = tmp_path / "blind.txt"
     prompt.write_text("Question: {question}")
     with pytest.raises(videochat.StackError, match=r"has no place for \{video\}"):
-        scribe(llm, prompt=str(prompt))
+        make_scribe(llm, prompt=str(prompt))
+    prompt.write_text("{video} and {video}\n{question}")
+    with pytest.raises(videochat.StackError, match=r"shows \{video\} more than once"):
+        make_scribe(llm, prompt=str(prompt))
 
 
 def test_the_writer_is_that_of_the_language_model(llm: Path) -> None:
-    writer = scribe(llm)
+    scribe = make_scribe(llm)
     component: Any = videochat.load("embed", [f"llm.model={llm}"]).llm
     component.load(Pool("cpu"))
     messages = [Message("user", (Text("Hm?", "question"),))]
-    assert writer._writer.write(messages) == component._writer.write(messages)
+    assert scribe.writer.write(messages) == component.writer.write(messages)

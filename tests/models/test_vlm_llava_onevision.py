@@ -53,7 +53,7 @@ def test_a_newline_ends_each_video_and_no_still(folder: Path) -> None:
     llm = answerer(folder)
     assert llm._decoder is not None
     video, still = see(folder, film(3)), see(folder, film(1))
-    prompt = llm._writer.write(about(video, still, video))
+    prompt = llm.writer.write(about(video, still, video))
     shown = [piece for piece in prompt if isinstance(piece, Vision)]
     assert [piece.more for piece in shown] == [1, 0, 1]
     rows = llm._decoder._rows(shown[0])[0]

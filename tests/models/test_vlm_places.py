@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def places(folder: Path, *shown: Tokens | str) -> tuple[Any, list[Vision | list[int]]]:
     """Return the positions (3, n) of a prompt, and the prompt."""
     llm = answerer(folder)
-    prompt = llm._writer.write(about(*shown))
+    prompt = llm.writer.write(about(*shown))
     decoder: Any = llm._decoder
     given = decoder._places(prompt).given(0, sum(map(len, prompt)))
     return given["position_ids"][:, 0], prompt

@@ -133,7 +133,7 @@ def test_the_stop_text_of_a_form_may_be_a_token(tmp_path: Path) -> None:
     """A special token is never decoded, so it is looked for among the ids."""
     folder = save(tmp_path / "moss", chat=False)
     llm = load(folder, template="moss")
-    (prompt,) = llm._writer.write([user("Who?")])
+    (prompt,) = llm.writer.write([user("Who?")])
     model, tokenizer = plain(folder)
     ids = generated(model, {"input_ids": torch_ids(prompt)}, len(prompt))
     end = next(id for id in ids[3:] if id not in ids[:3])

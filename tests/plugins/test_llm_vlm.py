@@ -165,8 +165,8 @@ def test_a_family_may_write_each_slot_and_add_rows(folders: dict[str, Path], tak
     rows = np.concatenate([[*slot, slot[0] * (i + 0.5)] for i, slot in enumerate(slots)])
     text = "".join(f"Frame {i + 1}: {'<video>' * 18}\n" for i in range(3))
     assert ids_of(llm, about(tokens)) == featured(folder, WORDS["video_llava"], rows, text)
-    assert llm.count(tokens) == sum(map(len, llm._writer.write(about(tokens)))) - sum(
-        map(len, llm._writer.write(about()))
+    assert llm.count(tokens) == sum(map(len, llm.writer.write(about(tokens)))) - sum(
+        map(len, llm.writer.write(about()))
     )
 
 
@@ -202,7 +202,7 @@ def test_a_second_turn_is_fed_what_is_new_and_answers_as_a_fresh_run(folder: Pat
 def test_a_cut_within_the_rows_of_a_video(folder: Path) -> None:
     llm = answerer(folder)
     assert llm._decoder is not None
-    prompt = llm._writer.write(about(see(folder, VIDEO)))
+    prompt = llm.writer.write(about(see(folder, VIDEO)))
     at = next(i for i, piece in enumerate(prompt) if isinstance(piece, Vision))
     short = [*prompt[:at], prompt[at], []]  # its last row is the last of the prompt, which is always fed
     sampler = llm._decoder.sampler(Generation())
@@ -262,13 +262,13 @@ def test_two_talks_at_once_do_not_meet(folder: Path) -> None:
 def test_what_looks_like_vision_tokens_stays_letters(folder: Path, data: str) -> None:
     llm = answerer(folder)
     tokens = see(folder, VIDEO)
-    prompt = llm._writer.write([user(perceived(data), tokens, Text(data, "question"))])
+    prompt = llm.writer.write([user(perceived(data), tokens, Text(data, "question"))])
     assert len([piece for piece in prompt if isinstance(piece, Vision)]) == len(llm._family.runs(tokens))
-    special = {*llm._writer.tokenizer.all_special_ids}
-    plainly = llm._writer.write([user(perceived("x"), tokens, Text("x", "question"))])
+    special = {*llm.writer.tokenizer.all_special_ids}
+    plainly = llm.writer.write([user(perceived("x"), tokens, Text("x", "question"))])
     count = [sum(id in special for piece in p if isinstance(piece, list) for id in piece) for p in (prompt, plainly)]
     assert count[0] == count[1]
-    letters = llm._writer.tokenizer.decode([id for piece in prompt if isinstance(piece, list) for id in piece])
+    letters = llm.writer.tokenizer.decode([id for piece in prompt if isinstance(piece, list) for id in piece])
     assert letters.count(data) == 2
 
 
@@ -282,7 +282,7 @@ def test_the_count_of_tokens_holds_those_around_them(folder: Path) -> None:
     llm = answerer(folder)
     for images in (VIDEO, OTHER, IMAGE):
         tokens = see(folder, images)
-        with_it, without = (sum(map(len, llm._writer.write(about(*shown)))) for shown in ([tokens], []))
+        with_it, without = (sum(map(len, llm.writer.write(about(*shown)))) for shown in ([tokens], []))
         assert llm.count(tokens) == with_it - without
         assert llm.count(tokens) > tokens.tokens.shape[0]
         reply = llm.answer(about(tokens), Generation(max_tokens=8))

@@ -45,7 +45,8 @@ def register_commands(cli: "typer.Typer") -> None:
             list[str] | None, option("--category", metavar="NAME", words="Only these questions. May be repeated.")
         ] = None,
         limit: Annotated[
-            int | None, typer.Option(min=1, metavar="N", help="At most so many, of all categories.")
+            int | None,
+            typer.Option(min=1, metavar="N", help="At most so many, of all categories; twins both or not at all."),
         ] = None,
         ask: Annotated[
             Literal["open", "choice"] | None, option("--ask", words="With lettered options or without.")
@@ -56,6 +57,9 @@ def register_commands(cli: "typer.Typer") -> None:
         blind: Annotated[
             bool, option("--blind/--no-blind", words="Ask each stack's language model without the video too.")
         ] = True,
+        jobs: Annotated[
+            int, typer.Option(min=1, max=64, metavar="N", help="Questions that a model elsewhere may be asked at once.")
+        ] = 4,
         judge: Annotated[
             str | None, option("--judge", metavar="PROVIDER:MODEL", words="A language model that scores open answers.")
         ] = None,
@@ -94,10 +98,10 @@ def register_commands(cli: "typer.Typer") -> None:
         if reader:
             reader.prepare()
         with opened(out) as folder, progress(quiet):
-            systems = answer(stacks, examples, choice, blind, folder)
+            systems = answer(stacks, examples, choice, blind, folder, jobs)
             systems = score(systems, examples, choice, reader, folder)
             found = {
-                **report(examples, systems, choice, seed),
+                **report(examples, systems, seed),
                 "dataset": {**_about(source, dataset, examples), "split": split, "limit": limit},
                 "ask": "choice" if choice else "open",
                 "judge": reader.about() if reader else None,

@@ -1,6 +1,7 @@
 """What is asked: questions about videos in one form, whatever file they came from, and what was wrong with the rest."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,12 +109,14 @@ class Dataset:
     def chosen(self, categories: Sequence[str], limit: int | None) -> list[Example]:
         """Return the questions of these categories, in their order; of too many, as many of each as there can be.
 
+        Those that ask the same of one group, a question and its twin on the reversed clip, are never taken apart.
+
         Args:
             categories: by their names, or what these begin with before a slash; none for all.
             limit: how many at most.
 
         Raises:
-            StackError: if a category has none.
+            StackError: if a category has none, or the limit has no room for one with its twin.
         """
         known = {example.category for example in self.examples}
         known |= {category.partition("/")[0] for category in known}
@@ -126,12 +129,21 @@ class Dataset:
         chosen = [example for example in self.examples if fits(example)]
         if limit is None or limit >= len(chosen):
             return chosen
-        seen: dict[str, int] = {}
-        turns = []
+        together: dict[tuple[str, str, str], list[int]] = {}
         for place, example in enumerate(chosen):
-            turns.append((seen.setdefault(example.category, 0), place))
-            seen[example.category] += 1
-        return [chosen[place] for place in sorted(place for _, place in sorted(turns)[:limit])]
+            together.setdefault((example.group, example.category, example.question), []).append(place)
+        seen: Counter[str] = Counter()
+        turns = []
+        for (_, category, _), places in together.items():
+            turns.append((seen[category], places))
+            seen[category] += len(places)
+        taken: list[int] = []
+        for _, places in sorted(turns):
+            taken += places if len(taken) + len(places) <= limit else []
+        if not taken:
+            least = min(len(places) for _, places in turns)
+            raise StackError(f"--limit {limit}: a question and its twin are asked together: give {least} or more")
+        return [chosen[place] for place in sorted(taken)]
 
     def _checked(self, id: str, raw: Raw) -> Example:
         question, answer = _text("question", raw.question), _text("answer", raw.answer)

@@ -17,7 +17,7 @@ from videochat.extras import prepare
 from videochat.fence import marker
 from videochat.spec import Spec
 from videochat.yamlfile import scalar
-from videochat_plugins.learn.eval_run import load_llm
+from videochat_plugins.learn.asking import load
 
 PROMPT = """\
 You grade answers to questions about a video. You get the question, the right answer, and the answer of a model, which \
@@ -98,7 +98,7 @@ class Judge:
             UnavailableError: if it cannot be had.
             LLMError: if it does not load.
         """
-        load_llm(self._stack)
+        load(self._stack.llm, self._stack.pool)
 
     def close(self) -> None:
         """Let go of it."""

@@ -25,11 +25,11 @@ class System:
     of: str = ""  # the stack that a blind one belongs to
 
 
-def report(examples: Sequence[Example], systems: Sequence[System], choice: bool, seed: int) -> dict[str, Any]:
+def report(examples: Sequence[Example], systems: Sequence[System], seed: int) -> dict[str, Any]:
     """Return what was found, as JSON values."""
     parts = dict(_parts(examples))
     found = {
-        "categories": {name: _category(examples, part, choice) for name, part in parts.items()},
+        "categories": {name: _category(examples, part) for name, part in parts.items()},
         "systems": [_system(examples, parts, system, seed) for system in systems],
         "differences": [_difference(examples, parts, *pair, seed) for pair in _pairs(systems)],
     }
@@ -63,10 +63,10 @@ def _parts(examples: Sequence[Example]) -> Iterator[tuple[str, list[int]]]:
         yield name, [i for i, one in enumerate(examples) if one.category == name or one.category.startswith(f"{name}/")]
 
 
-def _category(examples: Sequence[Example], part: Sequence[int], choice: bool) -> dict[str, Any]:
+def _category(examples: Sequence[Example], part: Sequence[int]) -> dict[str, Any]:
     chosen = [examples[i] for i in part]
     found: dict[str, Any] = {"questions": len(chosen), "groups": len({example.group for example in chosen})}
-    if choice and all(example.candidates for example in chosen):
+    if all(example.candidates for example in chosen):
         found["chance"] = sum(1 / len(example.candidates) for example in chosen) / len(chosen)
     return found
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 
@@ -16,6 +17,7 @@ class Rows:
 
     def __init__(self, file: Path) -> None:
         self.file = file
+        self._adding = Lock()
         self._found: dict[str, dict[str, Any]] = {}
         data = file.read_bytes() if file.exists() else b""
         self._whole = data.rfind(b"\n") + 1
@@ -34,12 +36,13 @@ class Rows:
         return self._found.get(key)
 
     def append(self, key: str, row: dict[str, Any]) -> None:
-        """Add a row; it is on its way to the disk when this returns."""
+        """Add a row; it is on its way to the disk when this returns. Any thread may."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         row = {"key": key, **row}
         line = json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
-        with self.file.open("ab") as out:
-            out.truncate(self._whole)
-            out.write(line)
-        self._whole += len(line)
-        self._found[key] = row
+        with self._adding:
+            with self.file.open("ab") as out:
+                out.truncate(self._whole)
+                out.write(line)
+            self._whole += len(line)
+            self._found[key] = row

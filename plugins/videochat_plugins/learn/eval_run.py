@@ -1,21 +1,24 @@
 """Asks a stack the questions of a dataset: each video is watched once, then the language model answers about all.
 
-Every answer is on disk before the next question is asked. What fails stays in its question's row, and the next run asks
-it again.
+Every answer is on disk before who gave it is asked again. What fails stays in its question's row, and the next run asks
+that question again.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from copy import copy
+from dataclasses import asdict, dataclass, fields
 from functools import partial
+from itertools import count
 from typing import Any, Self
 
-from videochat import Event, LLMError, Reply, Stack, UnavailableError, VideoChatError
+from videochat import LLM, Event, LLMError, Message, Reply, Stack, UnavailableError, VideoChatError
 from videochat.cache import digest, file_hash, identity
-from videochat.chat import Answer
+from videochat.chat import Answer, Chat
 from videochat.context import Context
 from videochat.extras import prepare
 from videochat.registry import registry
+from videochat_plugins.learn.asking import ask_all, loaded
 from videochat_plugins.learn.eval_baselines import blind
 from videochat_plugins.learn.eval_choice import lettered
 from videochat_plugins.learn.eval_data import Example
@@ -44,6 +47,19 @@ class Answered:
         return cls(**{**values, "faults": tuple(row.get("faults", ()))})
 
 
+Watched = tuple[list[Example], Context | VideoChatError, float]  # what is to be asked, what was seen, seconds
+
+
+@dataclass(frozen=True, slots=True)
+class _Put:
+    """A question, ready to be put to a copy of the language model."""
+
+    example: Example
+    ask: Callable[[LLM], Answer | Reply]  # may raise why it cannot be asked
+    watch_seconds: float = 0.0
+    faults: tuple[str, ...] = ()
+
+
 def key_of(stack: Stack, seeing: bool = True) -> str:
     """Return a digest of all that decides what a stack answers; of its language model's part where it sees nothing."""
     parts = dict(stack.components()) if seeing else {"llm": stack.llm}
@@ -61,13 +77,21 @@ class Run:
         choice: whether to show lettered options, where questions have candidates.
         rows: what was answered before, and where answers go.
         seeing: whether it watches the videos; without, its language model gets the question alone.
+        jobs: how many questions may be asked at once, unless the language model works here.
     """
 
     def __init__(
-        self, stack: Stack, name: str, examples: Sequence[Example], choice: bool, rows: Rows, seeing: bool = True
+        self,
+        stack: Stack,
+        name: str,
+        examples: Sequence[Example],
+        choice: bool,
+        rows: Rows,
+        seeing: bool = True,
+        jobs: int = 1,
     ) -> None:
         self.stack, self.name, self.examples, self.choice = stack, name, examples, choice
-        self.rows, self.seeing = rows, seeing
+        self.rows, self.seeing, self.jobs = rows, seeing, jobs
         self._keys = {example.id: self._key(example) for example in examples}
         self._failures = 0
 
@@ -89,30 +113,44 @@ class Run:
             UnavailableError: if a model cannot be had.
             LLMError: if the language model does not load, or fails over and over.
         """
-        missing = self._missing()
-        found = self._see(missing) if self.seeing else self._guess(missing)
-        for done, (example, answered) in enumerate(found, start=1):
-            self.rows.append(self._keys[example.id], {"id": example.id, **asdict(answered)})
-            self._tell("asking", done, len(missing))
+        if missing := self._missing():
+            # All are watched first: what perceives and what answers is loaded once each, and not at the same time.
+            watched = self._watched(missing) if self.seeing else []
+            with loaded(self.stack, self.jobs) as models:
+                questions = self._seen(watched) if self.seeing else self._blind(missing)
+                done = count(1)
+
+                def tell(put: _Put, answered: Answered) -> None:
+                    self._mind(answered)
+                    self._tell("asking", next(done), len(missing))
+
+                ask_all(models, questions, self._ask, tell)
         return [Answered.of(self.rows.get(self._keys[example.id]) or {}) for example in self.examples]
 
-    def _see(self, examples: Sequence[Example]) -> Iterator[tuple[Example, Answered]]:
-        by_stretch: dict[Any, list[Example]] = {}
+    def _watched(self, examples: Sequence[Example]) -> list[Watched]:
+        groups: dict[Any, list[Example]] = {}
         for example in examples:
-            by_stretch.setdefault(example.stretch, []).append(example)
-        groups = list(by_stretch.values())
-        # All are watched first: what perceives and what answers is loaded once each, and not at the same time.
-        watched = [self._watch(group[0], done, len(groups)) for done, group in enumerate(groups)]
-        for group, (found, seconds) in zip(groups, watched, strict=True):
-            yield from self._talk(group, found, seconds)
+            groups.setdefault(example.stretch, []).append(example)
+        return [(group, *self._watch(group[0], done, len(groups))) for done, group in enumerate(groups.values())]
 
-    def _guess(self, examples: Sequence[Example]) -> Iterator[tuple[Example, Answered]]:
-        llm = self.stack.llm
-        if examples:
-            load_llm(self.stack)
+    def _seen(self, watched: Sequence[Watched]) -> Iterator[_Put]:
+        for group, found, seconds in watched:
+            faults: tuple[str, ...] = ()
+            try:
+                if isinstance(found, VideoChatError):
+                    raise found
+                faults = tuple(f"{one.source} at {one.start:g}-{one.end:g} s: {one.reason}" for one in found.faults)
+                talk = partial(_talk, self.stack.chat(found))
+            except (UnavailableError, LLMError):
+                raise
+            except VideoChatError as error:
+                talk = partial(_refuse, error)
+            for example in group:
+                yield _Put(example, partial(talk, self._question(example)), seconds, faults)
+
+    def _blind(self, examples: Sequence[Example]) -> Iterator[_Put]:
         for example in examples:
-            prompt = blind(self.stack, self._question(example))
-            yield example, self._listen(partial(llm.answer, prompt, llm.generation))
+            yield _Put(example, partial(_guess, blind(self.stack, self._question(example))))
 
     def _question(self, example: Example) -> str:
         """Return a question as it is put."""
@@ -141,72 +179,60 @@ class Run:
         self._tell("watching", done + 1, total)
         return found, time.perf_counter() - began
 
-    def _talk(
-        self, group: Sequence[Example], found: Context | VideoChatError, seconds: float
-    ) -> Iterator[tuple[Example, Answered]]:
-        """Yield what is answered to the questions about one stretch of a video, each asked as if it were the first."""
-        try:
-            if isinstance(found, VideoChatError):
-                raise found
-            chat = self.stack.chat(found)
-        except (UnavailableError, LLMError):
-            raise
-        except VideoChatError as error:
-            for example in group:
-                yield example, Answered(watch_seconds=seconds, error=str(error), code=error.exit_code)
-            return
-        faults = tuple(f"{one.source} at {one.start:g}-{one.end:g} s: {one.reason}" for one in found.faults)
-        for example in group:
-            chat.history.clear()
-            answered = self._listen(partial(chat.ask, self._question(example)))
-            yield example, replace(answered, watch_seconds=seconds, faults=faults)
-
-    def _listen(self, ask: Callable[[], Answer | Reply]) -> Answered:
-        """Return an answer once it is whole, or why it is not.
-
-        Raises:
-            LLMError: if the language model has failed too often in a row.
-        """
+    def _ask(self, llm: LLM, put: _Put) -> Answered:
+        """Return an answer once it is whole and on disk, or why it is not."""
         text, began = "", time.perf_counter()
         reply: Answer | Reply = Reply(iter(()))
         failure: VideoChatError | None = None
         try:
-            reply = ask()
+            reply = put.ask(llm)
             for piece in reply:
                 text += piece
         except VideoChatError as error:
             failure = error
         except Exception as error:  # a stranger's backend may raise anything
             failure = LLMError(f"the language model failed: {type(error).__name__}: {error}")
-        self._failures = self._failures + 1 if isinstance(failure, LLMError) else 0
-        if failure is not None and self._failures >= PATIENCE:
-            raise LLMError(f"{self.name}: given up after {PATIENCE} failures in a row, the last: {failure}")
-        return Answered(
+        answered = Answered(
             answer=text,
             seconds=time.perf_counter() - began,
+            watch_seconds=put.watch_seconds,
             tokens=reply.usage.prompt + reply.usage.answer,
             finish=reply.finish,
             error="" if failure is None else str(failure),
             code=0 if failure is None else failure.exit_code,
+            faults=put.faults,
         )
+        self.rows.append(self._keys[put.example.id], {"id": put.example.id, **asdict(answered)})
+        return answered
+
+    def _mind(self, answered: Answered) -> None:
+        """Count failures in a row.
+
+        Raises:
+            LLMError: if the language model has failed too often.
+        """
+        self._failures = self._failures + 1 if answered.code == LLMError.exit_code else 0
+        if self._failures >= PATIENCE:
+            raise LLMError(f"{self.name}: given up after {PATIENCE} failures in a row, the last: {answered.error}")
 
     def _tell(self, doing: str, done: int, total: int) -> None:
         registry().observe(Event("eval", f"{self.name}, {doing}", done, total))
 
 
-def load_llm(stack: Stack) -> None:
-    """Load the language model of a stack.
+def _talk(chat: Chat, question: str, llm: LLM) -> Answer:
+    """Ask a copy of the language model about what a chat shows, as if it were the first question; any thread may."""
+    own = copy(chat)
+    own.stack, own.history = copy(chat.stack), []
+    own.stack.llm = llm
+    return own.ask(question)
 
-    Raises:
-        UnavailableError: if it cannot be had.
-        LLMError: if it does not load.
-    """
-    try:
-        stack.llm.load(stack.pool)
-    except VideoChatError:
-        raise
-    except Exception as error:  # a stranger's backend may raise anything
-        raise LLMError(f"the language model failed: {type(error).__name__}: {error}") from error
+
+def _guess(messages: Sequence[Message], llm: LLM) -> Reply:
+    return llm.answer(messages, llm.generation)
+
+
+def _refuse(error: VideoChatError, question: str, llm: LLM) -> Answer:
+    raise error
 
 
 def _content(example: Example) -> str:

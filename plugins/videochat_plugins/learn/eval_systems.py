@@ -24,11 +24,11 @@ def named(stacks: Sequence[Stack]) -> dict[str, Stack]:
 
 
 def answer(
-    stacks: dict[str, Stack], examples: Sequence[Example], choice: bool, blind: bool, folder: Folder
+    stacks: dict[str, Stack], examples: Sequence[Example], choice: bool, blind: bool, folder: Folder, jobs: int
 ) -> list[System]:
-    """Return what each stack answered, and what its language model did without seeing."""
+    """Return what each stack answered, and what its language model did without seeing; `jobs` questions at once."""
     runs = [
-        _run(stack, name, examples, choice, seeing, folder)
+        _run(stack, name, examples, choice, seeing, folder, jobs)
         for name, stack in stacks.items()
         for seeing in ((True, False) if blind else (True,))
     ]
@@ -45,11 +45,13 @@ def answer(
     return systems
 
 
-def _run(stack: Stack, name: str, examples: Sequence[Example], choice: bool, seeing: bool, folder: Folder) -> Run:
+def _run(
+    stack: Stack, name: str, examples: Sequence[Example], choice: bool, seeing: bool, folder: Folder, jobs: int
+) -> Run:
     called, key = name if seeing else f"{name} blind", key_of(stack, seeing)
     for file in folder.others(called, key):
         say(f"note: {file} is of other settings of {called}: it stays, and all is asked afresh")
-    return Run(stack, called, examples, choice, folder.rows(called, key), seeing)
+    return Run(stack, called, examples, choice, folder.rows(called, key), seeing, jobs)
 
 
 def score(

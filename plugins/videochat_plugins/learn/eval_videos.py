@@ -53,7 +53,8 @@ class Videos:
         if len(found) > 1:
             raise ValueError(f"the video {str(name)!r} may be {found[0]} or {found[1]}")
         if not found and direct.is_dir():
-            raise ValueError(f"{direct} is a folder of pictures: make a video of them first, at the rate they have")
+            how = "make a video of them first, which docs/learn_eval.md tells how to"
+            raise ValueError(f"{direct} is a folder of pictures: {how}")
         return self._inside(found[0]) if found else None
 
     def _inside(self, path: Path) -> Path:

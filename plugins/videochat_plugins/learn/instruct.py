@@ -11,8 +11,6 @@ from videochat.registry import registry
 if TYPE_CHECKING:
     import typer
 
-_QUOTING = ("extractive", "echo")  # language models that repeat what they are shown
-
 
 @hookimpl
 def register_commands(cli: "typer.Typer") -> None:
@@ -31,6 +29,7 @@ def register_commands(cli: "typer.Typer") -> None:
             str, typer.Option(metavar="WHAT", help="Of descriptions, conversations and captions, with commas between.")
         ] = "descriptions,conversations",
         jobs: Annotated[int, typer.Option(min=1, max=64, help="Requests that may be under way at once.")] = 4,
+        retry: Annotated[bool, typer.Option("--retry", help="Ask again for what was set aside before.")] = False,
         plan: Annotated[bool, typer.Option("--plan", help="Only say what it would cost; ask nothing.")] = False,
         seed: Annotated[int, typer.Option(help="Of the instructions that descriptions answer.")] = 0,
         settings: Settings = None,
@@ -59,10 +58,10 @@ def register_commands(cli: "typer.Typer") -> None:
         making = Making(stack, Prompts.read(), wanted, seed)
         sources = find(stack, videos, out)
         if plan:
-            show_forecast(forecast(making, sources.found, Parts(out)), making, sources, as_json)
+            show_forecast(forecast(making, sources.found, Parts(out), retry), making, sources, as_json)
             return
         with Parts.writing(out) as parts, progress(quiet):
-            outcome = run(making, sources.found, parts, jobs)
+            outcome = run(making, sources.found, parts, jobs, retry)
             report = Report.write(making, sources, parts, outcome)
         report.show(as_json)
         if report.exit_code:
@@ -89,7 +88,9 @@ def _check_writes(stack: Stack, make: Sequence[str]) -> None:
     Raises:
         StackError: if it can only repeat what it is shown.
     """
+    from videochat_plugins.learn.asking import QUOTING
+
     use = registry().name_of(type(stack.llm))
-    if use in _QUOTING and tuple(make) != ("captions",):
+    if use in QUOTING and tuple(make) != ("captions",):
         advice = "name one that writes, as --llm openai:gpt-4o-mini, or make captions only"
         raise StackError([Problem(stack.spec.at(("llm",)), "llm", f"{use} repeats what it is shown: {advice}")])

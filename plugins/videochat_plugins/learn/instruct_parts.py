@@ -121,6 +121,11 @@ class Parts:
             self.pieces[piece.key] = piece
             file.write(_jsonl([piece.to_json()]))
 
+    def forget_aside(self, entries: Iterable[Entry]) -> None:
+        """Take what is set aside for not made; on disk it stays until it is made again."""
+        for key in [entry.piece.key for entry, reason in _judged(entries) if reason]:
+            del self.pieces[key]
+
     def assemble(self, entries: Iterable[Entry], failed: Iterable[Aside]) -> tuple[list[Entry], list[Aside]]:
         """Write the results whole, in the order of the entries; return what they hold, and what is set aside.
 
@@ -128,16 +133,10 @@ class Parts:
         same of two videos has looked at neither.
         """
         kept, aside = list[Entry](), list(failed)
-        said: dict[tuple[Round, ...], str] = {}
-        for entry in entries:
-            piece, reason = entry.piece, entry.piece.reason
-            if piece.make != "captions" and piece.rounds:
-                twin = said.setdefault(piece.rounds, entry.video)
-                reason = "" if twin == entry.video else f"it says the same as that of {twin}"
+        for entry, reason in _judged(entries):
             if reason:
-                aside.append(
-                    Aside(entry.video, piece.make, reason, piece.raw or "\n".join(one.answer for one in piece.rounds))
-                )
+                raw = entry.piece.raw or "\n".join(one.answer for one in entry.piece.rounds)
+                aside.append(Aside(entry.video, entry.piece.make, reason, raw))
             else:
                 kept.append(entry)
         dialogues = [{"video": one.video, "QA": [{"q": q, "a": a} for q, a in one.rounds]} for one in kept]
@@ -145,6 +144,17 @@ class Parts:
         write_whole(self.folder / RESULTS[1], _jsonl(map(_messages, kept)))
         write_whole(self.folder / RESULTS[2], _jsonl(one._asdict() for one in aside))
         return kept, aside
+
+
+def _judged(entries: Iterable[Entry]) -> Iterator[tuple[Entry, str]]:
+    """Yield entries with why each is set aside, or "" for those that are kept."""
+    said: dict[tuple[Round, ...], str] = {}
+    for entry in entries:
+        piece, reason = entry.piece, entry.piece.reason
+        if piece.make != "captions" and piece.rounds:
+            twin = said.setdefault(piece.rounds, entry.video)
+            reason = "" if twin == entry.video else f"it says the same as that of {twin}"
+        yield entry, reason
 
 
 def _messages(entry: Entry) -> dict[str, Any]:

@@ -44,16 +44,19 @@ class Forecast:
     costs: dict[str, Estimate] = field(default_factory=dict)  # by what is made
 
 
-def forecast(making: Making, sources: Sequence[Source], parts: Parts) -> Forecast:
+def forecast(making: Making, sources: Sequence[Source], parts: Parts, retry: bool = False) -> Forecast:
     """Return what a run would take.
 
     Of a video that was watched before, the prompt is counted as it will be sent. The text of the others is taken to be
-    as long, second by second, as that of those; where none was watched it is not counted.
+    as long, second by second, as that of those; where none was watched it is not counted. With `retry`, what was set
+    aside is asked for again.
 
     Raises:
         StackError: if the prompts leave no room in the language model's window.
     """
     llm = making.stack.llm
+    if retry:
+        parts.forget_aside(making.entries(sources, parts))
     found = Forecast(len(sources), sum(source.duration for source in sources))
     try:
         llm.count(Text("tokens"))

@@ -47,7 +47,12 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0, or 5 if something was set aside; if nothing was made, the code of why: 4 if any answer was of no use."""
+        """0, or 5 if something was set aside; if nothing was made, the code of why: 4 if any answer was of no use.
+
+        4 also where the server could not be reached.
+        """
+        if self.outcome.unreached:
+            return self.outcome.unreached.exit_code
         if self.kept:
             return 5 if self.aside or self.outcome.faults else 0
         codes = [error.exit_code for _, error in self.sources.broken for _ in self.outcome.costs]
@@ -67,6 +72,7 @@ class Report:
             "seconds": self.outcome.seconds,
             "rejected": [{"video": one.video, "make": one.make, "reason": one.reason} for one in self.aside],
             "faults": [{"video": source.name, **asdict(fault)} for source, fault in self.outcome.faults],
+            "stopped": self.outcome.unreached and str(self.outcome.unreached),
             "same": [[source.name, first.name] for source, first in self.sources.twins],
         }
 
@@ -87,6 +93,8 @@ class Report:
             say(f"set aside: {one.video}: {one.make}: {one.reason}")
         if len(self.aside) > SHOWN:
             say(f"set aside: {len(self.aside) - SHOWN} more, in {self.parts.folder / 'rejected.jsonl'}")
+        if self.outcome.unreached:
+            say(f"stopped, and the same command goes on from here: {self.outcome.unreached}")
 
     def _show_costs(self) -> None:
         whole = Cost()

@@ -1,23 +1,23 @@
-"""Makes training data of many videos: one thread watches, several ask the language model, one writes down.
+"""Makes training data of many videos: one thread watches, several ask the language model and write down.
 
-A stack is watched with by one thread only. A language model that loads weights is one and answers one request after the
-other, once all videos are watched, so that perceivers and it need not be held at once; of one that is asked over a
-network each thread has its own.
+A stack is watched with by one thread only. A language model that works here is asked once all videos are watched, so
+that perceivers and it need not be held at once.
 """
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from queue import SimpleQueue
+from itertools import count
 
-from videochat import LLM, Event, LLMError, Pool, Stack, StackError, VideoChatError, VideoError
+from videochat import LLM, Event, LLMError, Stack, StackError, VideoChatError, VideoError
 from videochat.cache import digest, identity
-from videochat.component import checkpoints
 from videochat.context import Fault
+from videochat.errors import UnreachableError
 from videochat.extras import prepare
 from videochat.registry import registry
+from videochat_plugins.learn.asking import alone, ask_all, loaded
 from videochat_plugins.learn.instruct_parts import Entry, Parts, Piece
 from videochat_plugins.learn.instruct_prompts import Prompts, Shown
 from videochat_plugins.learn.instruct_shown import asks, show
@@ -45,6 +45,7 @@ class Outcome:
     costs: dict[str, Cost] = field(default_factory=dict)  # by what was made
     failed: list[tuple[Source, str, VideoChatError]] = field(default_factory=list)  # with what was to be made
     faults: list[tuple[Source, Fault]] = field(default_factory=list)  # of perceivers
+    unreached: UnreachableError | None = None  # why it ended early
     before: int = 0  # pieces of earlier runs
     watching: float = 0.0  # seconds
     seconds: float = 0.0
@@ -81,8 +82,10 @@ class Making:
         found = {make: parts.pieces.get(self.key(source, make)) for make in self.make}
         return tuple(make for make, piece in found.items() if piece is None or piece.faulty)
 
-    def todo(self, sources: Sequence[Source], parts: Parts) -> list[Task]:
-        """Return the videos of which something is missing."""
+    def todo(self, sources: Sequence[Source], parts: Parts, retry: bool = False) -> list[Task]:
+        """Return the videos of which something is missing; with `retry`, what is set aside is missing from now on."""
+        if retry:
+            parts.forget_aside(self.entries(sources, parts))
         return [Task(source, missing) for source in sources if (missing := self.missing(source, parts))]
 
     def entries(self, sources: Sequence[Source], parts: Parts) -> Iterator[Entry]:
@@ -93,39 +96,39 @@ class Making:
                     yield Entry(source.name, self.prompts.instruction(make, self.seed, source.hash), piece)
 
 
-def run(making: Making, sources: Sequence[Source], parts: Parts, jobs: int) -> Outcome:
+def run(making: Making, sources: Sequence[Source], parts: Parts, jobs: int, retry: bool = False) -> Outcome:
     """Make what is missing, and add each piece to the parts as soon as it is there.
 
-    What fails of one video is set aside, and the others go on.
+    What fails of one video is set aside, and the others go on; where no request gets to the server, none will.
 
     Args:
         making: what to make, and how.
         sources: the videos, each once.
         parts: where pieces go; the caller keeps other runs out.
         jobs: how many requests may be under way at once.
+        retry: whether what was set aside counts as missing.
 
     Raises:
         UnavailableError: if a model cannot be had; nothing was watched then.
         LLMError: if the language model cannot be loaded.
     """
     began, stack = time.perf_counter(), making.stack
-    if todo := making.todo(sources, parts):
+    if todo := making.todo(sources, parts, retry):
         talks = any(asks(task.make) for task in todo)
         prepare([part for _, part in stack.components() if talks or part is not stack.llm])
         making.identify()
-        todo = making.todo(sources, parts)
+        todo = making.todo(sources, parts, retry)
     talks = any(asks(task.make) for task in todo)
     total = sum(len(task.make) for task in todo)
     outcome = Outcome({make: Cost() for make in making.make}, before=len(sources) * len(making.make) - total)
     watched: Iterable[Task] = _watched(making, todo, outcome)
-    if alone := talks and bool(checkpoints([stack.llm])):
-        watched, jobs = list(watched), 1
-        stack.pool.trim(checkpoints([stack.llm]))
     try:
-        models = [stack.llm] if alone or not talks else [type(stack.llm)(stack.llm.options) for _ in range(jobs)]
-        if talks:
-            _load(models, stack.pool)
-        _make(making, watched, total, parts, models, outcome)
+        if talks and alone(stack.llm):
+            watched = list(watched)
+        with loaded(stack, jobs) if talks else nullcontext([stack.llm]) as models:
+            _make(making, watched, total, parts, models, outcome)
+    except UnreachableError as error:
+        outcome.unreached = error
     finally:
         stack.close()
     outcome.seconds = time.perf_counter() - began
@@ -151,47 +154,42 @@ def _watched(making: Making, todo: Sequence[Task], outcome: Outcome) -> Iterator
 def _make(
     making: Making, watched: Iterable[Task], total: int, parts: Parts, models: Sequence[LLM], outcome: Outcome
 ) -> None:
-    """Ask for all pieces of watched videos, one of each model at once; threads add them to the parts as they come."""
-    free: SimpleQueue[LLM] = SimpleQueue()
-    for model in models:
-        free.put(model)
-    waiting: dict[Future[None], tuple[Source, str, Cost]] = {}
-    done = 0
+    """Ask for all pieces of watched videos; threads add them to the parts as they come."""
+    begun: list[tuple[str, Cost]] = []
+    unreached: list[UnreachableError] = []
+    done = count(1)
 
-    def work(task: Task, make: str, cost: Cost) -> None:
-        model = free.get()
-        try:
-            parts.add(_piece(model, making, task, make, cost))
-        finally:
-            free.put(model)
-
-    def collect(finished: Iterable[Future[None]]) -> None:
-        nonlocal done
-        for future in finished:
-            source, make, cost = waiting.pop(future)
-            outcome.costs[make].add(cost)
-            try:
-                future.result()
-            except LLMError as error:
-                outcome.failed.append((source, make, error))
-            done += 1
-            registry().observe(Event("llm", "instruct", done, total))
-
-    pool = ThreadPoolExecutor(len(models), "instruct")
-    try:
+    def wanted() -> Iterator[tuple[Task, str, Cost]]:
         for task in watched:
             for make in task.make:
-                cost = Cost()
-                waiting[pool.submit(work, task, make, cost)] = task.source, make, cost
-            collect([future for future in waiting if future.done()])
-            while len(waiting) > AHEAD * len(models):
-                collect(wait(waiting, return_when=FIRST_COMPLETED).done)
-        while waiting:
-            collect(wait(waiting, return_when=FIRST_COMPLETED).done)
-    finally:  # stopped with Ctrl-C, what is being answered is paid for and kept
-        pool.shutdown(cancel_futures=True)
-        for model in models:
-            model.close()
+                begun.append((make, Cost()))
+                yield task, *begun[-1]
+
+    def ask(model: LLM, one: tuple[Task, str, Cost]) -> LLMError | None:
+        if unreached:
+            return unreached[0]
+        try:
+            parts.add(_piece(model, making, *one))
+        except UnreachableError as error:
+            unreached.append(error)
+            return error
+        except LLMError as error:
+            return error
+        return None
+
+    def tell(one: tuple[Task, str, Cost], error: LLMError | None) -> None:
+        task, make, _ = one
+        if isinstance(error, UnreachableError):
+            raise error
+        if error is not None:
+            outcome.failed.append((task.source, make, error))
+        registry().observe(Event("llm", "instruct", next(done), total))
+
+    try:
+        ask_all(models, wanted(), ask, tell, AHEAD)
+    finally:
+        for make, cost in begun:
+            outcome.costs[make].add(cost)
 
 
 def _piece(llm: LLM, making: Making, task: Task, make: str, cost: Cost) -> Piece:
@@ -201,13 +199,3 @@ def _piece(llm: LLM, making: Making, task: Task, make: str, cost: Cost) -> Piece
         return made(rounds=write(llm, making.prompts, make, task.shown, cost))
     except Rejected as error:
         return made(reason=error.reason, raw=error.raw)
-
-
-def _load(models: Sequence[LLM], pool: Pool) -> None:
-    try:
-        for model in models:
-            model.load(pool)
-    except VideoChatError:
-        raise
-    except Exception as error:  # a stranger's backend may raise anything
-        raise LLMError(f"the language model failed: {type(error).__name__}: {error}") from error

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from videochat import Reader, VideoError
 from videochat.registry import registry
-from videochat_plugins.learn.train_config import Config, Stage
+from videochat_plugins.learn.train_config import Config
 from videochat_plugins.learn.train_data import MEDIA, Data, Item, Medium, Turn
 from videochat_plugins.learn.train_frames import read_frames, to_pixels
 from videochat_plugins.learn.train_prompt import Scribe, Script, instructions
@@ -34,7 +34,7 @@ class Example(NamedTuple):
     pixels: "torch.Tensor"  # (T, 3, h, w)
     times: list[float]  # seconds
     script: Script
-    told: tuple[str, ...] = ()  # what could not be read
+    unread: tuple[str, ...] = ()  # entries that could not be read, in whose place it stands
 
 
 class Batches:
@@ -115,16 +115,16 @@ class Examples:
         Raises:
             VideoError: naming the file and its entry, if not.
         """
-        items, told = self.items[draw.medium], list[str]()
+        items, unread = self.items[draw.medium], list[str]()
         for attempt in range(len(items)):
             number = (draw.number + attempt) % len(items)
             try:
-                return self._make(items[number], draw._replace(number=number))._replace(told=tuple(told))
+                return self._make(items[number], draw._replace(number=number))._replace(unread=tuple(unread))
             except VideoError as error:
-                told.append(f"{items[number].where}: {error}")
+                unread.append(f"{items[number].where}: {error}")
                 if self._config.bad == "refuse":
                     break
-        raise VideoError(f"{told[-1]}; leave such out with `bad: skip`")
+        raise VideoError(f"{unread[-1]}; leave such out with `bad: skip`")
 
     def _make(self, item: Item, draw: Draw) -> Example:
         key = [self._config.seed, draw.epoch, MEDIA.index(draw.medium), draw.number]
@@ -177,16 +177,14 @@ class Collate:
             "attention_mask": mask,
             "labels": labels,
             "cut": sum(script.cut for script in scripts),
-            "told": [words for example in examples for words in example.told],
+            "unread": [entry for example in examples for entry in example.unread],
         }
 
 
-def check_texts(data: Data, scribe: Scribe, stage: Stage) -> list[str]:
-    """Return where texts are too long to be learnt whole."""
-    found = []
-    for item in data.items:
-        asked = max(instructions(item.medium), key=len) if stage == "stage1" else ""
-        talk = [Turn(turn.question or asked, turn.answer) for turn in item.talk]
-        if scribe.write(item.medium, talk).cut:
-            found.append(item.where)
-    return found
+def over_long(data: Data, scribe: Scribe) -> list[str]:
+    """Return where texts are too long to be learnt whole; what is asked first does not count.
+
+    Raises:
+        LLMError: if the chat form does not say where an answer begins and ends.
+    """
+    return [item.where for item in data.items if scribe.write(item.medium, item.talk).cut]

@@ -149,8 +149,9 @@ def save_network(learner: "Learner", start: Start, folder: Path) -> None:
     from videochat_plugins.learn.train_model import TRAINED
 
     network = learner.network
-    state = {name: w for name, w in _frozen(start).items() if name in network.state_dict()}
-    trained = {name: w.detach().cpu() for name, w in network.state_dict().items() if TRAINED.fullmatch(name)}
+    wanted = network.state_dict()
+    state = {name: w for name, w in _frozen(start).items() if name in wanted}
+    trained = {name: w.detach().cpu() for name, w in wanted.items() if TRAINED.fullmatch(name)}
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
@@ -198,7 +199,7 @@ def _frozen(start: Start) -> "Mapping[str, Tensor]":
 
 def _check_aligned(model: Checkpoint, kind: str) -> None:
     """Make sure that a folder holds what stage 1 leaves: the original's stage 2 starts without it, and says nothing."""
-    converted = (_facts(model, _CONVERTED) or {}).get("sources", [])
+    converted = _facts(model, _CONVERTED).get("sources", [])
     released = any(source.get("option") in ("--stage1", "--videochat") for source in converted)
     if kind != "videochat_embed" or not (released or _facts(model, FACTS)):
         raise UnavailableError(
@@ -222,11 +223,15 @@ def _check_fit(start: Start) -> None:
         )
 
 
-def _facts(model: Checkpoint, name: str) -> dict[str, Any] | None:
-    """Return what a JSON file in a model's folder holds; None if there is no such object."""
-    folder = model.path
+def _facts(model: Checkpoint, name: str) -> dict[str, Any]:
+    """Return what a file in a model's folder tells of it."""
+    return read_object(model.path / name) if model.path else {}
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """Return what a JSON file holds; empty if there is no object in it, or no such file."""
     try:
-        found = json.loads((folder / name).read_text(encoding="utf-8")) if folder else None
+        found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from videochat_plugins.learn.train_batches import IGNORED
 from videochat_plugins.models.videochat_embed.gmhra import GMHRA
 from videochat_plugins.models.videochat_embed.network import VideoChatEmbed
 
 TRAINED = re.compile(r"gmhra(_cls_token|\.\d+)\b.*|vision_model\.post_layernorm\..*|extra_query_tokens|llama_proj\..*")
-_IGNORED = -100
 
 
 class Learner(nn.Module):
@@ -81,12 +81,12 @@ class Learner(nn.Module):
         words = self.llm.get_input_embeddings()(input_ids)  # (B, L, C), the true one of BOS among them
         inputs = words.masked_scatter(visual[..., None], tokens.to(words.dtype))
         targets = labels[:, 1:]
-        asked = (targets != _IGNORED).any(0).nonzero()[:, 0]  # where any row learns: no logits of all the others
+        asked = (targets != IGNORED).any(0).nonzero()[:, 0]  # where any row learns: no logits of all the others
         logits = self.llm(
             inputs_embeds=inputs, attention_mask=attention_mask, use_cache=False, logits_to_keep=asked
         ).logits  # (B, K, V)
         loss = F.cross_entropy(logits.float().flatten(0, 1), targets[:, asked].flatten(), reduction="sum")
-        count = (targets != _IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        count = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
         return {"loss": loss / count}
 
     def trained(self) -> dict[str, Tensor]:

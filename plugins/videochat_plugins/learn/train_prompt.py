@@ -6,7 +6,7 @@ goes on from there: answers, each with the text that ends it, are learnt; all el
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from pydantic import ValidationError
@@ -18,6 +18,10 @@ from videochat.prompt import Template
 from videochat.registry import registry
 from videochat_plugins.learn.train_config import Config, Stage
 from videochat_plugins.learn.train_data import MEDIA, Medium, Turn
+from videochat_plugins.llm.transformers_prompt import Passage, Writer
+
+if TYPE_CHECKING:
+    from videochat_plugins.llm.transformers import Transformers
 
 # arXiv 2305.06355, section 3.2.3, without its turn markers, which are the chat form's. In stage 2 the instruction comes
 # in a turn of its own, as in the original's code; what is told of a video's frames there is in prompts/embed.txt.
@@ -27,6 +31,7 @@ _PAPER: Mapping[tuple[Stage, Medium], str] = {
     ("stage2", "image"): "<Image>{video}</Image>\n{question}",
 }
 _ROWS = np.empty((1, 0), np.float32)  # stands for the video where only the text counts
+_ASKED = Message("user", (Text("x", "question"),))
 
 
 class Script(NamedTuple):
@@ -47,19 +52,13 @@ class Scribe:
         length: tokens from the first answer on, at most.
     """
 
-    def __init__(self, writer: Any, templates: Mapping[Medium, Template], length: int) -> None:
-        self._writer = writer
+    def __init__(self, writer: Writer, templates: Mapping[Medium, Template], length: int) -> None:
+        self.writer = writer
         self._templates = templates
         self._length = length
-        self._ends = (*writer._stop, writer.tokenizer.eos_token)
-        asked = Message("user", (Text("x", "question"),))
-        *_, opening = writer._pieces([asked])
-        self._opening: str = opening  # what stands between a question and its answer
-
-    @property
-    def tokenizer(self) -> Any:
-        """The language model's."""
-        return self._writer.tokenizer
+        *_, opening = writer.pieces([_ASKED])
+        assert isinstance(opening, str)
+        self._opening = opening  # what stands between a question and its answer
 
     def write(self, medium: Medium, talk: Sequence[Turn], times: Sequence[float] = ()) -> Script:
         """Return a talk about a video whose frames have these times.
@@ -68,14 +67,13 @@ class Scribe:
             LLMError: if the chat form does not say where an answer begins and ends.
         """
         # One more question, since what ends the last answer stands before it.
-        messages = [*self.messages(medium, talk, times), Message("user", (Text("x", "question"),))]
-        pieces = list(self._writer._pieces(messages))
+        pieces = list(self.writer.pieces([*self.messages(medium, talk, times), _ASKED]))
         at = next(i for i, piece in enumerate(pieces) if isinstance(piece, Tokens))
-        text, data, _ = self._join(pieces[:at])
-        before = self._writer._ids(text, data)
-        text, data, spans = self._join(pieces[at + 1 :])
+        passage, _ = self._join(pieces[:at])
+        before = self.writer.ids(passage)
+        passage, spans = self._join(pieces[at + 1 :])
         edges = [0, *(edge for span in spans for edge in span)]
-        parts = list(self._parts(text, data, edges))
+        parts = list(self._parts(passage, edges))
         after = [id for part in parts for id in part]
         learnt = [number % 2 == 1 for number, part in enumerate(parts) for _ in part]
         limit = len(parts[0]) + self._length
@@ -100,51 +98,42 @@ class Scribe:
 
     def stops(self, text: str) -> str:
         """Return what in a text would end an answer in its middle; empty: nothing."""
-        return next((end for end in self._ends if end and end in text), "")
+        return next((end for end in self.writer.stop_texts if end in text), "")
 
-    def _join(self, pieces: Sequence[Any]) -> tuple[str, list[tuple[int, int]], list[tuple[int, int]]]:
-        """Return pieces as one text, up to the end of the last answer if there are answers.
-
-        Returns:
-            The text, where in it data stands, and where answers with their ends.
-        """
-        text, data, spans = "", list[tuple[int, int]](), list[tuple[int, int]]()
+    def _join(self, pieces: Sequence[Any]) -> tuple[Passage, list[tuple[int, int]]]:
+        """Return pieces as one passage, and where in it answers stand with their ends."""
+        passage, spans = Passage(), list[tuple[int, int]]()
         for number, piece in enumerate(pieces):
-            at = len(text)
-            text += self._writer._text(piece, at, data)
+            at = len(passage.text)
+            passage.add(piece)
             if isinstance(piece, Text) and piece.name == "answer":
                 lead = pieces[number - 1]  # the prompt file may have words behind the question too
                 if self._opening not in lead:
                     words = f"opens an answer with {lead!r} in a talk, and with {self._opening!r} when it is asked"
                     raise LLMError(f"the chat form {words}: set `template`")
                 opened = lead.rindex(self._opening) + len(self._opening)
-                spans.append((at - len(lead) + opened, len(text) + self._end(pieces[number + 1])))
-        return (text[: spans[-1][1]] if spans else text), data, spans
+                spans.append((at - len(lead) + opened, len(passage.text) + self._end(pieces[number + 1])))
+        return passage, spans
 
     def _end(self, words: str) -> int:
         """Return how many letters of the words after an answer belong to its end."""
-        found = [(words.find(end), len(end)) for end in self._ends if end and end in words]
+        found = [(words.find(end), len(end)) for end in self.writer.stop_texts if end in words]
         if not found or words[: min(found)[0]].strip():
             raise LLMError(f"the chat form writes {words!r} after an answer, which ends none: set `template`")
         return sum(min(found))
 
-    def _parts(self, text: str, data: Sequence[tuple[int, int]], edges: Sequence[int]) -> Iterator[list[int]]:
-        """Yield the ids of a text between edges.
+    def _parts(self, passage: Passage, edges: Sequence[int]) -> Iterator[list[int]]:
+        """Yield the ids of a passage between edges.
 
         The ids up to each edge are made as for a prompt that ends there. What is new in them is the part, if those
         before it stayed the same; where a token would reach over the edge, the part is tokenised by itself.
         """
         ids: list[int] = []
         for start, end in pairwise(edges):
-            whole = self._ids(text, data, 0, end)
-            part = whole[len(ids) :] if whole[: len(ids)] == ids else self._ids(text, data, start, end)
+            whole = self.writer.ids(passage.part(0, end))
+            part = whole[len(ids) :] if whole[: len(ids)] == ids else self.writer.ids(passage.part(start, end))
             ids = ids + part
             yield part
-
-    def _ids(self, text: str, data: Sequence[tuple[int, int]], start: int, end: int) -> list[int]:
-        inside = [(max(low, start) - start, min(high, end) - start) for low, high in data if low < end and high > start]
-        ids: list[int] = self._writer._ids(text[start:end], inside)
-        return ids
 
 
 def scribe_for(config: Config, stage: Stage) -> Scribe:
@@ -155,21 +144,21 @@ def scribe_for(config: Config, stage: Stage) -> Scribe:
         UnavailableError: if the model's tokenizer cannot be had.
     """
     try:
-        return Scribe(language_model(config)._writer, _templates(config, stage), config.length)
+        return Scribe(language_model(config).writer, _templates(config, stage), config.length)
     except LLMError as error:
         raise UnavailableError(str(error)) from None
 
 
-def language_model(config: Config) -> Any:
+def language_model(config: Config) -> "Transformers":
     """Return the component that will answer with what is trained; its weights are here, and not loaded.
 
     Raises:
         StackError: if there is no such chat form.
         UnavailableError: if the model cannot be had.
     """
-    llm: Any = registry().find("llm", "transformers").cls
+    cls: Any = registry().find("llm", "transformers").cls
     try:
-        found = llm(llm.Options(model=config.llm, template=config.template))
+        found: Transformers = cls(cls.Options(model=config.llm, template=config.template))
     except ValidationError as error:
         said = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
         raise StackError([Problem("", "template", said)]) from None
@@ -191,6 +180,8 @@ def _templates(config: Config, stage: Stage) -> dict[Medium, Template]:
         found[medium] = _read(name) if name else Template(paper or "")
         if lacking := {"video", "question"} - found[medium].placeholders:
             raise StackError(f"the prompt {name} has no place for {', '.join(f'{{{one}}}' for one in sorted(lacking))}")
+        if found[medium].text.count("{video}") > 1:
+            raise StackError(f"the prompt {name} shows {{video}} more than once, and training shows it in one place")
     return found
 
 

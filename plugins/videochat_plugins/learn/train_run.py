@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from videochat import StackError, VideoError
-from videochat.cache import digest, file_hash
+from videochat.cache import digest, file_hash, write_whole
 from videochat.errors import Problem
 from videochat.save import check_folder
-from videochat_plugins.learn.train_batches import Examples, check_texts
+from videochat_plugins.learn.train_batches import Examples, over_long
+from videochat_plugins.learn.train_checkpoint import check_checkpoint, last_checkpoint, step_of
 from videochat_plugins.learn.train_config import SITTING, Config, Stage
 from videochat_plugins.learn.train_data import MEDIA, Data, listed, read_data
 from videochat_plugins.learn.train_load import (
@@ -26,9 +27,11 @@ from videochat_plugins.learn.train_load import (
     load_network,
     look,
     preprocessing,
+    read_object,
     save_network,
 )
 from videochat_plugins.learn.train_prompt import Scribe, scribe_for
+from videochat_plugins.models.batches import out_of_memory
 from videochat_plugins.models.pretrained import check_device
 
 if TYPE_CHECKING:
@@ -58,7 +61,7 @@ class Prepared:
     def over_long(self) -> list[str]:
         """Return where texts are too long to be seen whole."""
         parts = [self.data, *([self.held_out] if self.held_out else [])]
-        return [where for part in parts for where in check_texts(part, self.scribe, self.stage)]
+        return [where for part in parts for where in over_long(part, self.scribe)]
 
     @property
     def digest(self) -> str:
@@ -84,7 +87,7 @@ def prepare(config: Config, stage: Stage) -> Prepared:
     start = look(config, stage)
     scribe = scribe_for(config, stage)
     data = _sound(read_data(config.data, stage, config.root, config.bad), scribe, config)
-    check_texts(replace(data, items=data.items[:1]), scribe, stage)  # whether the chat form will do
+    scribe.write(data.items[0].medium, data.items[0].talk)  # whether the chat form will do
     held_out = None
     if config.eval:
         held_out = _sound(read_data(config.eval, stage, config.root, config.bad), scribe, config)
@@ -99,8 +102,8 @@ def train(prepared: Prepared, force: bool = False) -> dict[str, Any]:
     """Train, from the last checkpoint on if there is one, and return what came of it.
 
     Raises:
-        StackError: if `out` holds something else.
-        UnavailableError: if a network cannot be loaded.
+        StackError: if `out` holds something else, or memory runs out.
+        UnavailableError: if a network cannot be loaded, or the last checkpoint is damaged.
         VideoError: if a video cannot be read, and that is to be refused.
     """
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # Trainer loads it, and it misses what nothing uses here
@@ -109,7 +112,7 @@ def train(prepared: Prepared, force: bool = False) -> dict[str, Any]:
 
     from videochat_plugins.learn.train_log import Log
     from videochat_plugins.learn.train_model import Learner
-    from videochat_plugins.learn.train_trainer import JointTrainer, arguments, batches, last_checkpoint
+    from videochat_plugins.learn.train_trainer import Checkpoints, JointTrainer, arguments, batches
 
     config, out = prepared.config, prepared.config.out
     pixels, files = preprocessing(prepared.start)
@@ -122,27 +125,37 @@ def train(prepared: Prepared, force: bool = False) -> dict[str, Any]:
         if args.process_index == 0:
             _take(out, prepared, world, force)
         resumed = last_checkpoint(out / _CHECKPOINTS)
+        if resumed and args.process_index == 0:
+            check_checkpoint(resumed)
     transformers.set_seed(config.seed)
     network = load_network(prepared.start, config.precision)
     llm = load_llm(prepared.start, config.precision, getattr(config, "lora", None))
     learner = Learner(network, llm, config.checkpointing)
-    held_out = prepared.held_out and Examples(prepared.held_out, prepared.scribe, pixels, config, chance=False)
-    tokenizer = prepared.scribe.tokenizer
+    held_out = None
+    if prepared.held_out:
+        held_out = Examples(prepared.held_out, prepared.scribe, pixels, config, chance=False)
+    tokenizer = prepared.scribe.writer.tokenizer
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    trainer = JointTrainer(learner, args, config, examples, held_out or None, pad or 0)
-    trainer.remove_callback(transformers.PrinterCallback)
-    trainer.add_callback(Log(prepared.stage, out, steps * config.accumulate / in_epoch))
     began = time.perf_counter()
     try:
+        trainer = JointTrainer(learner, args, config, examples, held_out, pad or 0)
+        trainer.remove_callback(transformers.PrinterCallback)
+        trainer.add_callback(Checkpoints(config.keep, trainer.accelerator.wait_for_everyone))
+        trainer.add_callback(Log(prepared.stage, out, steps * config.accumulate / in_epoch))
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     except VideoError as error:  # with the trace of the process that read it
         raise VideoError(str(error).rpartition("VideoError: ")[2].strip()) from None
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        mend = "lower `batch` and raise `accumulate`, or set `checkpointing: true` or `precision: bfloat16`"
+        raise StackError(f"training ran out of memory on {args.device}: {mend}") from None
     history = trainer.state.log_history
     facts = _facts(prepared, learner, history, steps) | {
         "seconds": round(time.perf_counter() - began, 1),
-        "resumed": int(resumed.name.rpartition("-")[2]) if resumed else 0,
+        "resumed": step_of(resumed) if resumed else 0,
         "processes": args.world_size,
-        "unread": sorted({*gather_object(trainer.told)}),
+        "unread": sorted({*gather_object(sorted(trainer.unread))}),
     }
     if args.process_index == 0:
         _write(learner, prepared, files, facts)
@@ -180,22 +193,14 @@ def _take(out: Path, prepared: Prepared, world: int, force: bool) -> None:
             raise StackError(f"{out} is not empty, and no training wrote it: name another folder as `out`")
         if force:
             shutil.rmtree(out)
-        elif _json(file) != mine | {"config": _json(file).get("config")}:
+        elif {name: value for name, value in read_object(file).items() if name != "config"} != mine:
             other = "another training, or one on another number of processes"
             raise StackError(f"{out} holds {other}: name another folder as `out`, or replace it with --force")
         elif (out / FACTS).is_file():
             raise StackError(f"{out} is trained already: name another folder as `out`, or train again with --force")
     out.mkdir(parents=True, exist_ok=True)
     told = mine | {"config": prepared.config.model_dump(mode="json")}
-    file.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        found = None
-    return found if isinstance(found, dict) else {}
+    write_whole(file, json.dumps(told, indent=2) + "\n")
 
 
 def _facts(prepared: Prepared, learner: "Learner", history: list[dict[str, Any]], steps: int) -> dict[str, Any]:
@@ -235,4 +240,4 @@ def _write(learner: "Learner", prepared: Prepared, files: Mapping[str, bytes], f
         (out / name).write_bytes(content)
     if getattr(prepared.config, "lora", None):
         learner.llm.save_pretrained(out / ADAPTER)
-    (out / FACTS).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(out / FACTS, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")

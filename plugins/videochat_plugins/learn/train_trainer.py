@@ -1,17 +1,16 @@
 """transformers' Trainer for VideoChat-Embed: joint batches, small checkpoints, a loss over all processes' tokens."""
 
-import json
 import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from videochat import UnavailableError
 from videochat_plugins.learn.train_batches import IGNORED, Batches, Collate, Draw, Examples
+from videochat_plugins.learn.train_checkpoint import keep_last, seal
 from videochat_plugins.learn.train_config import Config
 from videochat_plugins.learn.train_data import MEDIA, Medium
 from videochat_plugins.learn.train_model import Learner
@@ -20,13 +19,22 @@ if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
 _WEIGHTS = "trained.safetensors"
-_STATE = "trainer_state.json"  # the last file of a checkpoint that Trainer writes
 
 
-def arguments(config: Config, steps: int, folder: Path) -> TrainingArguments:
+class Arguments(TrainingArguments):
+    """Settings of one process."""
+
+    @property
+    def n_gpu(self) -> int:
+        """How many GPUs it takes: one at most, more are for a launcher, with a process for each."""
+        found: int = super().n_gpu
+        return min(found, 1)
+
+
+def arguments(config: Config, steps: int, folder: Path) -> Arguments:
     """Return a training's settings as transformers has them; this also joins the other processes."""
     on_cpu = config.device == "cpu" or not torch.cuda.is_available()
-    found = TrainingArguments(
+    return Arguments(
         output_dir=str(folder),
         max_steps=steps,
         per_device_train_batch_size=max(config.batch.video, config.batch.image),
@@ -53,12 +61,29 @@ def arguments(config: Config, steps: int, folder: Path) -> TrainingArguments:
         eval_steps=config.eval_every if config.eval else None,
         save_strategy="steps",
         save_steps=config.save_every,
-        save_total_limit=config.keep,
         report_to="none",
         disable_tqdm=True,
     )
-    found._n_gpu = min(found.n_gpu, 1)  # more than one are for a launcher, with a process for each
-    return found
+
+
+class Checkpoints(TrainerCallback):
+    """Seal what Trainer saves, and only then remove what is older: there is always one that is whole.
+
+    Args:
+        keep: checkpoints.
+        wait: until all processes are there; each writes its own state of chance.
+    """
+
+    def __init__(self, keep: int, wait: Callable[[], None]) -> None:
+        self._keep, self._wait = keep, wait
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Seal a checkpoint."""
+        self._wait()
+        if state.is_world_process_zero:
+            folder = Path(args.output_dir)
+            seal(folder / f"checkpoint-{state.global_step}")
+            keep_last(folder, self._keep)
 
 
 class JointTrainer(Trainer):
@@ -83,10 +108,10 @@ class JointTrainer(Trainer):
         pad: int,
     ) -> None:
         super().__init__(learner, args, eval_dataset=held_out)
-        told = learner.network.config
+        sizes = learner.network.config
         self.config, self.examples, self.held_out = config, examples, held_out
-        self.collate = Collate(told.num_queries + told.num_extra_queries, pad)
-        self.told: list[str] = []  # what could not be read, here
+        self.collate = Collate(sizes.num_queries + sizes.num_extra_queries, pad)
+        self.unread: set[str] = set()  # by this process: each entry once, however often it is drawn
         self._counts = torch.zeros(2, dtype=torch.long)  # talks cut and clips replaced since the last line of the log
 
     def get_train_dataloader(self) -> "DataLoader[Any]":
@@ -100,10 +125,10 @@ class JointTrainer(Trainer):
         return [name for name, weight in model.named_parameters() if weight.ndim > 1 and not name.endswith("bias")]
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
-        """Take one batch, and note what it tells."""
-        told = inputs.pop("told")
-        self.told += told
-        self._counts += torch.tensor([inputs.pop("cut"), len(told)])
+        """Take one batch, and note what was cut in it, and what could not be read."""
+        unread = inputs.pop("unread")
+        self.unread.update(unread)
+        self._counts += torch.tensor([inputs.pop("cut"), len(unread)])
         return super().training_step(model, inputs, num_items_in_batch)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -122,8 +147,9 @@ class JointTrainer(Trainer):
         sums = torch.zeros(2, dtype=torch.float64, device=self.args.device)
         with torch.no_grad():
             for batch in self._loader(self.held_out, _in_order(self.config, self.held_out, self.args)):
-                self.told += batch["told"]
-                inputs: Any = self._prepare_inputs({k: v for k, v in batch.items() if k not in ("told", "cut")})
+                self.unread.update(batch.pop("unread"))
+                del batch["cut"]
+                inputs = {name: values.to(self.args.device) for name, values in batch.items()}
                 sums[0] += model(**inputs, num_items_in_batch=1)["loss"]
                 sums[1] += (inputs["labels"] != IGNORED).sum()
         total, count = self.accelerator.reduce(sums)
@@ -140,7 +166,8 @@ class JointTrainer(Trainer):
         source: Any = examples
         return DataLoader(source, batch_sampler=order, collate_fn=self.collate, pin_memory=shared, **workers)
 
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Write what is trained."""
         from safetensors.torch import save_file
 
         if not self.args.should_save:
@@ -151,14 +178,13 @@ class JointTrainer(Trainer):
         save_file(weights, folder / _WEIGHTS, metadata={"format": "pt"})
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        from safetensors import SafetensorError
+        """Take over what `save_model` wrote; for this Trainer has no public method."""
         from safetensors.torch import load_file
 
         try:
             self._learner.load_trained(load_file(Path(resume_from_checkpoint) / _WEIGHTS))
-        except (ValueError, SafetensorError) as error:
-            mend = "remove it to go on from the one before, or start anew with --force"
-            raise UnavailableError(f"{resume_from_checkpoint}: {error}; {mend}") from None
+        except ValueError as error:
+            raise UnavailableError(f"{resume_from_checkpoint}: {error}; train anew with --force") from None
 
     @property
     def _learner(self) -> Learner:
@@ -183,15 +209,3 @@ def _in_order(config: Config, examples: Examples, args: TrainingArguments) -> li
         draws = [Draw(medium, number, 0) for number in mine]
         found += [draws[at : at + each] for at in range(0, len(draws), each)]
     return found
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """Return the last checkpoint that was written to its end; those that were not are removed."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
-    for path in found:
-        try:
-            json.loads((path / _STATE).read_text(encoding="utf-8"))
-            return path
-        except (OSError, ValueError):
-            shutil.rmtree(path)
-    return None

@@ -23,12 +23,13 @@ def of_error(error: Exception, timeout: float, secret: str, given: int) -> Failu
     if "JSONDecodeError" in names or "UnicodeDecodeError" in names:
         return Failure(f"what the server sent{came} is no answer: it is not JSON", "check llm.model and llm.base_url")
     if "ConnectTimeout" in names:
-        return Failure(f"cannot connect within {timeout:g} s", "is the server running?")
+        return Failure(f"cannot connect within {timeout:g} s", "is the server running?", unreachable=True)
     if any("Timeout" in name for name in names):
         return Failure(f"stalled for {timeout:g} s{came}", "raise llm.timeout if the model needs longer")
     quote = quoted(_words(links), secret)
     if names & {"ConnectError", "ProxyError", "ConnectionRefusedError"}:
-        return Failure("cannot connect", "is the server running, and is llm.base_url right?", quote, again=True)
+        advice = "is the server running, and is llm.base_url right?"
+        return Failure("cannot connect", advice, quote, again=True, unreachable=True)
     if any(name.endswith(_BROKEN) for name in names):
         return Failure(f"the connection broke off{came}", "ask again", quote, again=True)
     if "No generation" in str(error):

@@ -105,9 +105,10 @@ def of_connection(error: Exception, timeout: float, secret: str, given: int = 0)
     name = type(cause).__name__
     reason = f" ({words})" if (words := quoted(str(cause), secret)) else ""
     if name == "ConnectTimeout":
-        return Failure(f"cannot connect within {timeout:g} s", "is the server running?")
+        return Failure(f"cannot connect within {timeout:g} s", "is the server running?", unreachable=True)
     if name in ("ConnectError", "ProxyError"):
-        return Failure(f"cannot connect{reason}", "is the server running, and is llm.base_url right?", again=True)
+        advice = "is the server running, and is llm.base_url right?"
+        return Failure(f"cannot connect{reason}", advice, again=True, unreachable=True)
     if "Timeout" in name or "Timeout" in type(error).__name__:
         return Failure(f"stalled for {timeout:g} s{after(given)}", "raise llm.timeout if the model needs longer")
     return Failure(f"the connection broke off{after(given)}{reason}", "ask again", again=True)

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, SecretStr
 from videochat import LLM, Frames, Generation, LLMError, Message, Reply, Sampling, Text, Usage
 from videochat.budget import estimate
 from videochat.component import FASTER_ONLY
+from videochat.errors import UnreachableError
 from videochat.prompt import Part
 from videochat.record import fold
 from videochat_plugins.llm.remote_content import Detail, count, to_json
@@ -103,7 +104,8 @@ class Remote(LLM):
         """Start an answer; the request is made when its first piece is asked for.
 
         Raises:
-            LLMError: while the reply is read, if the server cannot be reached, refuses or breaks off.
+            LLMError: while the reply is read, if the server refuses or breaks off.
+            UnreachableError: while the reply is read, if the server cannot be reached.
             UnavailableError: while the reply is read, if the library or the key is missing.
         """
         reply = Reply(iter(()))
@@ -150,4 +152,5 @@ class Remote(LLM):
             often += f" (it asks to wait {failure.wait:.0f} s)"
         where = f"llm {self.plugin}: model {fold(self.options.model)}" + (f" at {self.address}" if self.address else "")
         quote = f"; it says: {failure.quote}" if failure.quote else ""
-        return LLMError(f"{where}: {failure.what}{often}{quote}; {failure.advice}")
+        error = UnreachableError if failure.unreachable else LLMError
+        return error(f"{where}: {failure.what}{often}{quote}; {failure.advice}")

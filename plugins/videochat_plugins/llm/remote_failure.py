@@ -40,6 +40,7 @@ class Failure(Exception):
     again: bool = False  # whether another try may do better
     wait: float | None = None  # seconds that the server asks to be left alone before it
     refused: str = ""  # the server's words, if they say that it does not take a field of the request
+    unreachable: bool = False  # whether the request got to no server
 
 
 def of_status(status: int, error: Any, words: str, secret: str) -> Failure:

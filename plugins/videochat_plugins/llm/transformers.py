@@ -133,7 +133,16 @@ class Transformers(Pretrained, LLM):
     @property
     def turn(self) -> int:
         """What the chat template writes around a message, at most."""
-        return self._writer.turn
+        return self.writer.turn
+
+    @cached_property
+    def writer(self) -> Writer:
+        """What writes its prompts; for this the model itself need not be loaded.
+
+        Raises:
+            UnavailableError: if the tokenizer cannot be had.
+        """
+        return Writer(load_fast_tokenizer(self.checkpoint), self._form)
 
     def weights(self) -> Sequence[Weights]:
         """Return the checkpoint and the adapter, without loading them and without network."""
@@ -187,7 +196,7 @@ class Transformers(Pretrained, LLM):
     def count(self, part: Part) -> int:
         """Return how many tokens a text takes, or how many rows embeddings have; turn markers come on top."""
         if isinstance(part, Text):
-            return self._writer.count(part.text)
+            return self.writer.count(part.text)
         if isinstance(part, Tokens):
             return part.tokens.shape[0]
         raise LLMError(f"{self.called} takes no {type(part).__name__}: use a prompt file without {{video}}")
@@ -209,14 +218,14 @@ class Transformers(Pretrained, LLM):
             raise LLMError(f"{self.called}: the model is not loaded: call load first")
         if any(isinstance(part, Tokens) for message in messages for part in message.parts):
             check_embeddings(messages, self.space, decoder.width, self.called)
-        prompt = self._writer.write(messages)
+        prompt = self.writer.write(messages)
         limit = min(generation.max_tokens, self.window - length(prompt))
         if limit <= 0:
             raise LLMError(
                 f"{name} takes {self.window} tokens, prompt and answer together, and the prompt alone has "
                 f"{length(prompt)}: ask about less of the video, or raise llm.window if the model can read more"
             )
-        text = self._writer.stream(generation.stop, decoder.ends)
+        text = self.writer.stream(generation.stop, decoder.ends)
         chosen = {option: getattr(self.options, option) for option in ("top_k", "top_p", "repetition_penalty")}
         said, reply.finish = False, "length"
         try:
@@ -246,10 +255,6 @@ class Transformers(Pretrained, LLM):
     def _form(self) -> Form | None:
         """How turns are written; None: as the model's own chat template has it."""
         return Form.find(self.options.template) if self.options.template else None
-
-    @cached_property
-    def _writer(self) -> Writer:
-        return Writer(load_fast_tokenizer(self.checkpoint), self._form)
 
     def _check_kind(self) -> None:
         """Make sure that a model that is here is one to be asked in words.

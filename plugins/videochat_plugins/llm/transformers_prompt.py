@@ -14,6 +14,7 @@ around what was perceived.
 import re
 import secrets
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import pairwise
 from math import ceil
@@ -34,8 +35,31 @@ Stretch = tuple[int, int]  # of characters, from and to
 Turn = dict[str, Any]  # as chat templates take it: a role and its content
 
 
+@dataclass(slots=True)
+class Passage:
+    """What stands between two embeddings of a prompt: letters, and which of them are data."""
+
+    text: str = ""
+    data: list[Stretch] = field(default_factory=list)
+
+    def add(self, piece: str | Text) -> None:
+        """Append words of the template or the prompt file, or data."""
+        if isinstance(piece, str):
+            self.text += piece
+        else:
+            self.data.append((len(self.text), len(self.text) + len(piece.text)))
+            self.text += encodable(piece.text)
+
+    def part(self, start: int, end: int) -> "Passage":
+        """Return what stands from one letter up to another."""
+        data = [(low - start, high - start) for low, high in _shared(start, end, self.data)]
+        return Passage(self.text[start:end], data)
+
+
 class Writer:
     """Writes talks as prompts.
+
+    `write` gives what is asked. Training, which goes on with the answers, takes the same way: `pieces`, then `ids`.
 
     Args:
         tokenizer: a fast tokenizer of transformers.
@@ -54,7 +78,7 @@ class Writer:
 
     def count(self, text: str) -> int:
         """Return how many tokens a text takes as data."""
-        return len(self._ids(encodable(text), [(0, len(text))]))
+        return len(self.ids(Passage(encodable(text), [(0, len(text))])))
 
     @cached_property
     def turn(self) -> int:
@@ -67,6 +91,12 @@ class Writer:
         talks = (asked,), (given, asked), (asked, said, asked)
         one, two, three = (length(self.write(talk)) - len(talk) * self.count("x") for talk in talks)
         return max(0, ceil(one / 2), ceil(two / 3), ceil((three - one) / 2))
+
+    @property
+    def stop_texts(self) -> tuple[str, ...]:
+        """The texts that end an answer: the form's, and the tokenizer's end of text if it has one."""
+        end = self.tokenizer.eos_token
+        return (*self._stop, *([end] if end else []))
 
     def stream(self, stop: Sequence[str], ends: Collection[int]) -> TextStream:
         """Return what reads an answer that these texts and ids end, and those of the form and the tokenizer."""
@@ -84,25 +114,19 @@ class Writer:
         Raises:
             LLMError: if the template cannot take the talk.
         """
-        prompt: Prompt = []
-        words, data = "", list[Stretch]()
-        for piece in self._pieces(messages):
+        prompt, passage = list[Any](), Passage()
+        for piece in self.pieces(messages):
             if isinstance(piece, Tokens):
-                prompt += [self._ids(words, data), np.asarray(piece.tokens)]
-                words, data = "", []
+                prompt += [self.ids(passage), np.asarray(piece.tokens)]
+                passage = Passage()
             else:
-                words += self._text(piece, len(words), data)
-        return [*prompt, self._ids(words, data)]
+                passage.add(piece)
+        return [*prompt, self.ids(passage)]
 
-    def _text(self, piece: Text | str, at: int, data: list[Stretch]) -> str:
-        """Return a piece of a prompt as letters; where it is data, it is noted that they stand there from `at` on."""
-        if isinstance(piece, str):
-            return piece
-        data.append((at, at + len(piece.text)))
-        return encodable(piece.text)
-
-    def _pieces(self, messages: Sequence[Message]) -> Iterator[str | Text | Tokens]:
+    def pieces(self, messages: Sequence[Message]) -> Iterator[str | Text | Tokens]:
         """Yield what a talk consists of in order: words of the template and the prompt file, data, and embeddings.
+
+        Words, maybe none, come first and last and between any two of the others; the last end where the answer begins.
 
         Raises:
             LLMError: if the template cannot take the talk.
@@ -125,6 +149,25 @@ class Writer:
                 raise LLMError(f"{self.llm} takes no {type(part).__name__}: use a prompt file without {{video}}")
             yield part
             yield after
+
+    def ids(self, passage: Passage) -> list[int]:
+        """Return the ids of a passage, of which no control token lies in data, not even in part."""
+        text, data = passage.text, passage.data
+        cuts = {0, len(text), *self._within_stops(text, data)}
+        while True:
+            edges = sorted(cuts)
+            pieces = [text[start:end] for start, end in pairwise(edges)]
+            if not any(pieces):
+                return []
+            coded = self.tokenizer(pieces, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+            ids: list[int] = []
+            for base, found, offsets in zip(edges[:-1], coded["input_ids"], coded["offset_mapping"], strict=True):
+                for id, (start, end) in zip(found, offsets, strict=True):
+                    stolen = self._stolen(id, text, base + start, base + end, data)
+                    ids += [] if stolen else [id]
+                    cuts |= {at for low, high in stolen for at in _inside(low, high)}
+            if len(cuts) == len(edges):
+                return ids  # without control tokens that are a single letter, which cannot be cut
 
     def _render(self, turns: list[Turn], mark: str, count: int) -> list[str]:
         """Return a talk as the template writes it, cut at its marks: words, number, words, number, ..., words."""
@@ -156,24 +199,6 @@ class Writer:
             enable_thinking=False,  # templates that know it not do not mind
         )
         return text
-
-    def _ids(self, text: str, data: Sequence[Stretch]) -> list[int]:
-        """Return the ids of a text, of which no control token lies in a stretch of data, not even in part."""
-        cuts = {0, len(text), *self._within_stops(text, data)}
-        while True:
-            edges = sorted(cuts)
-            pieces = [text[start:end] for start, end in pairwise(edges)]
-            if not any(pieces):
-                return []
-            coded = self.tokenizer(pieces, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-            ids: list[int] = []
-            for base, found, offsets in zip(edges[:-1], coded["input_ids"], coded["offset_mapping"], strict=True):
-                for id, (start, end) in zip(found, offsets, strict=True):
-                    stolen = self._stolen(id, text, base + start, base + end, data)
-                    ids += [] if stolen else [id]
-                    cuts |= {at for low, high in stolen for at in _inside(low, high)}
-            if len(cuts) == len(edges):
-                return ids  # without control tokens that are a single letter, which cannot be cut
 
     def _within_stops(self, text: str, data: Sequence[Stretch]) -> Iterator[int]:
         """Yield where to cut the form's stop texts, as far as they lie in data."""

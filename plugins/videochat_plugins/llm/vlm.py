@@ -47,10 +47,11 @@ class VideoLanguageModel(Transformers):
 
     def count(self, part: Part) -> int:
         """Return how many tokens a text takes, or embeddings with the model's own tokens around them."""
-        return self._writer.taken(part) if isinstance(part, Tokens) else super().count(part)
+        return self.writer.taken(part) if isinstance(part, Tokens) else super().count(part)
 
     @cached_property
-    def _writer(self) -> VisionWriter:
+    def writer(self) -> VisionWriter:
+        """What writes its prompts."""
         return VisionWriter(load_fast_tokenizer(self.checkpoint), self._form, self._family)
 
     @property

@@ -6,7 +6,7 @@ from typing import Any
 
 from videochat import LLMError, Message, Tokens, UnavailableError
 from videochat_plugins.llm.transformers_form import Form
-from videochat_plugins.llm.transformers_prompt import Prompt, Stretch, Turn, Writer
+from videochat_plugins.llm.transformers_prompt import Passage, Prompt, Turn, Writer
 from videochat_plugins.models.vlm.family import Family, Vision, media_of
 
 
@@ -43,7 +43,7 @@ class VisionWriter(Writer):
     def taken(self, part: Tokens) -> int:
         """Return how many tokens embeddings take, with the family's own around them."""
         shown = self._family.runs(part)
-        return len(self._ids(self._family.write(part), [])) - len(shown) + sum(map(len, shown))
+        return len(self.ids(Passage(self._family.write(part)))) - len(shown) + sum(map(len, shown))
 
     def write(self, messages: Sequence[Message]) -> Prompt:
         """Return the prompt of a talk, up to where the answer begins: lists of ids, and `Vision` between them.
@@ -51,14 +51,14 @@ class VisionWriter(Writer):
         Raises:
             LLMError: if the template cannot take the talk, or the prompt file itself writes a placeholder.
         """
-        words, data, shown = "", list[Stretch](), list[Vision]()
-        for piece in self._pieces(messages):
+        passage, shown = Passage(), list[Vision]()
+        for piece in self.pieces(messages):
             if isinstance(piece, Tokens):
-                words += self._family.write(piece)
+                passage.add(self._family.write(piece))
                 shown += self._runs(piece)
             else:
-                words += self._text(piece, len(words), data)
-        ids = self._ids(words, data)
+                passage.add(piece)
+        ids = self.ids(passage)
         if ids[: len(self._opening)] != self._opening:  # templates made for processors leave it to the tokenizer
             ids = [*self._opening, *ids]
         return self._with_rows(ids, shown)
