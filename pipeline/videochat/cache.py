@@ -15,12 +15,14 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 import platformdirs
+from filelock import FileLock, Timeout
 
 from videochat.component import FASTER_ONLY, Component
 from videochat.errors import StackError
@@ -68,7 +70,7 @@ def _idle(cls: type[Component]) -> set[str]:
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file so that no reader ever sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    part = path.with_name(f".part-{secrets.token_hex(8)}")  # however long the name is
     try:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
         part.replace(path)
@@ -113,11 +115,17 @@ def remembered(key: str, build: Callable[[], dict[str, npt.NDArray[Any]]]) -> di
 
 
 def clear() -> int:
-    """Delete the cache, and nothing else that may lie in its folder; return how many bytes were freed."""
-    _, freed = size()
+    """Delete the cache, and nothing else that may lie in its folder; return how many bytes were freed.
+
+    What is kept of a video that is being watched stays: the process that watches it relies on that.
+    """
+    freed = 0
     for folder in _videos():
-        shutil.rmtree(folder)
+        if not _in_use(folder):
+            freed += _bytes(folder.rglob("*"))
+            shutil.rmtree(folder)
     for note in _notes():
+        freed += _bytes([note])
         note.unlink(missing_ok=True)
     return freed
 
@@ -125,8 +133,27 @@ def clear() -> int:
 def size() -> tuple[int, int]:
     """Return how many videos the cache knows and how many bytes it takes."""
     videos = _videos()
-    files = [path for folder in videos for path in folder.rglob("*") if path.is_file()]
-    return len(videos), sum(path.stat().st_size for path in (*files, *_notes()))
+    return len(videos), _bytes(_notes()) + sum(_bytes(folder.rglob("*")) for folder in videos)
+
+
+def _bytes(paths: Iterable[Path]) -> int:
+    """Return how much files take together; another process may delete some of them meanwhile."""
+    total = 0
+    for path in paths:
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total
+
+
+def _in_use(folder: Path) -> bool:
+    """Return whether a process is at work on a video."""
+    with ExitStack() as held:
+        for lock in folder.glob("*/.lock"):
+            try:
+                held.enter_context(FileLock(lock).acquire(timeout=0))
+            except Timeout:
+                return True
+    return False
 
 
 def _videos() -> list[Path]:

@@ -59,6 +59,13 @@ class Component(ABC):
         """Return the kind of number that it would compute in on the pool's device, where it has a choice."""
         return ""
 
+    def place(self, pool: Pool) -> str:
+        """Return the device that its models go to: what its option `device` says, the CPU if it has no such option.
+
+        Asked only of what has weights, since the pool may have to load torch to tell.
+        """
+        return pool.place(self.options.device or "") if hasattr(self.options, "device") else "cpu"
+
     def check(self) -> None:  # noqa: B027 - most can run wherever their extra is
         """Make sure, without network and at once, that it can run here.
 

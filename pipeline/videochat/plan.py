@@ -1,6 +1,5 @@
 """What a stack would do to a video: windows, frames, cache hits, downloads. Nothing is loaded."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -8,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from videochat.cache import digest, file_hash, identity, root
 from videochat.check import AUDIO_LIMIT
-from videochat.component import Component, Perceiver, Weights
+from videochat.component import Component, Perceiver, Weights, checkpoints
 from videochat.errors import Problem, StackError, UnavailableError, VideoError
 from videochat.extras import missing, require
+from videochat.residency import Free, fit
 from videochat.segments import known_segments
 from videochat.sidecar import subtitle_file
 from videochat.spool import Windows
@@ -112,22 +112,19 @@ class Plan:
                     found[f"{place}: {error}"] = None
         return list(found)
 
-    def groups(self, memory: int) -> list[list[Task]]:
+    def groups(self, free: Free) -> list[list[Task]]:
         """Return the tasks with missing windows in groups whose models are loaded together, one decode each.
 
-        The stack's `residency` says which: all in one, each alone, or as many as fit together in so many bytes.
+        The stack's `residency` says which: all in one, each alone, or as many as fit together in what is free.
         """
-        memory = {"together": sys.maxsize, "one_at_a_time": 0}.get(self.stack.residency, memory)
         groups: list[list[Task]] = []
-        held: dict[str, int] = {}  # bytes of the model files of the last group: those that two tasks share, once
         for task in (task for task in self.tasks if task.missing):
-            needed = {weights.id: weights.bytes for weights in task.perceiver.weights()}
-            grown = sum((held | needed).values())
-            if not groups or grown > max(memory, sum(held.values())):
-                groups.append([])
-                held = {}
-            groups[-1].append(task)
-            held |= needed
+            others = [other.perceiver for other in groups[-1]] if groups else []
+            adds = checkpoints([task.perceiver]) - checkpoints(others)
+            if groups and (not adds or fit(self.stack, [*others, task.perceiver], free)):
+                groups[-1].append(task)
+            else:
+                groups.append([task])
         return groups
 
     def to_json(self) -> dict[str, Any]:
@@ -166,7 +163,8 @@ def make_plan(
         start: seconds of media time from which to watch; default 0.
         end: seconds up to which to watch; default the video's end.
         at: the moment that is asked about, seconds. Embeddings cannot be cut afterwards, so the windows of what makes
-            them end there; those of other perceivers stay as they are, and records that end later are left out.
+            them end there (where the watch begins: the one picture on the screen then); those of other perceivers stay
+            as they are, and records that end later are left out.
 
     Raises:
         VideoError: if the video cannot be read.
@@ -181,7 +179,7 @@ def make_plan(
     if span.start >= span.end:
         raise StackError(f"nothing lies from {span.start:g} to {span.end:g} s: the video is {video.duration:g} s long")
     segments = known_segments(stack, video)
-    seen = span if at is None else Span(span.start, min(span.end, max(at, span.start)))
+    seen = span if at is None else Span(span.start, min(span.end, at))
     tasks = [
         _task(stack, video, seen if "embedding" in perceiver.emits else span, segments, name, perceiver)
         for name, perceiver in stack.perceivers.items()
@@ -208,20 +206,22 @@ def _task(
     if sampling.subtitles and video.subtitles is not None:
         about["subtitles"] = file_hash(video.subtitles)
     store = Windows(root() / video.hash[:32] / digest(about), about)
-    needed = _is_needed(stack, video, perceiver)
+    needed = _is_needed(stack, video, perceiver, span)
     spans = tuple(windows_over(sampling.over, span, segments or ())) if needed else ()
     unknown = needed and segments is None and sampling.over == "segment"
     return Task(name, perceiver, sampling, spans, store, unknown)
 
 
-def _is_needed(stack: "Stack", video: Video, perceiver: Perceiver) -> bool:
-    """Return whether the video holds what a perceiver asks for, and no subtitles do its work already."""
+def _is_needed(stack: "Stack", video: Video, perceiver: Perceiver, span: Span) -> bool:
+    """Return whether the video holds what a perceiver asks for there, and no subtitles do its work already."""
     sampling = perceiver.sampling()
     subtitled = video.subtitles is not None
     if perceiver.yields and subtitled and any(other.sampling().subtitles for other in stack.perceivers.values()):
         return False
     seen = sampling.pictures and video.has_pictures
     heard = sampling.audio_rate is not None and video.has_audio
+    if span.start >= span.end:  # a moment has a picture and no sound; before the watch begins there is nothing
+        return seen and span.start == span.end
     return seen or heard or (sampling.subtitles and subtitled)
 
 

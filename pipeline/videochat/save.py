@@ -8,12 +8,12 @@ subtitles.srt, subtitles.vtt    speech and on-screen text
 """
 
 import json
-import os
 import platform
 from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from videochat.cache import identity, write_whole
@@ -32,9 +32,33 @@ def check_folder(folder: Path) -> None:
     Raises:
         StackError: if they cannot.
     """
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise StackError(f"cannot write to {folder}: {there} is not a folder that this user may write to")
+    try:
+        there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        TemporaryFile(dir=there).close()  # what permissions say is not all: the disk may be read-only
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+
+
+def check_file(file: Path, kept: Iterable[Path] = ()) -> None:
+    """Make sure, before the work, that a result can be written to a file in a folder that is there.
+
+    Args:
+        file: what is to be written.
+        kept: files that must not be overwritten, since they are read.
+
+    Raises:
+        StackError: if it cannot.
+    """
+    try:
+        if not file.parent.is_dir():
+            raise StackError(f"cannot write to {file}: there is no folder {file.parent}")
+        if file.exists() and not file.is_file():
+            raise StackError(f"cannot write to {file}: it is {'a folder' if file.is_dir() else 'no plain file'}")
+        if file.exists() and any(path.exists() and file.samefile(path) for path in kept):
+            raise StackError(f"cannot write to {file}: it is read, and would be lost")
+        TemporaryFile(dir=file.parent).close()
+    except OSError as error:
+        raise _unwritable(file, error) from None
 
 
 def save(context: Context, folder: Path) -> None:
@@ -57,7 +81,11 @@ def save(context: Context, folder: Path) -> None:
         write_whole(folder / "subtitles.vtt", "".join(write_vtt(cues)))
         write_whole(folder / "run.json", json.dumps(run_facts(context), indent=1) + "\n")
     except OSError as error:
-        raise StackError(f"cannot write to {folder}: {error.strerror or error}") from None
+        raise _unwritable(folder, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> StackError:
+    return StackError(f"cannot write to {path}: {error.strerror or error}")
 
 
 def run_facts(context: Context) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from videochat.window import Chunk, Cue, Frame, Span, Want, Window, sample_times
 
 Samples = npt.NDArray[np.float32]
 
+_FILLING = 0.1  # seconds at the end of a file of sound that may not be of the sound, though its duration counts them
+
 
 class Place(NamedTuple):
     """A window of a task, by the task's index."""
@@ -169,9 +171,12 @@ def _cut(chunks: Sequence[Chunk], start: float, end: float, rate: int) -> Sample
 def _close(task: Task, span: Span, video: Video, window: _Open, cues: Sequence[Cue]) -> Window | None:
     """Return the window, or None if nothing came for it.
 
-    Sound may end before the pictures do without damage: a window that sees no pictures then comes without samples.
+    Sound may end without damage before the pictures do, or before what an encoder filled up its last packet with:
+    a window that sees no pictures then comes without samples.
     """
-    heard = window.audio is not None and (window.audio.size > 0 or (video.has_pictures and not task.sampling.pictures))
+    filling = 0 < video.duration - _FILLING <= span.start
+    ended = not task.sampling.pictures and (video.has_pictures or filling)
+    heard = window.audio is not None and (window.audio.size > 0 or ended)
     read = task.sampling.subtitles and video.subtitles is not None
     if not heard and not read and len(window.frames) <= window.lead:
         return None

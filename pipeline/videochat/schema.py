@@ -5,7 +5,7 @@ from typing import Any
 from videochat.component import STAGES
 from videochat.optiondocs import options_schema
 from videochat.registry import registry
-from videochat.stack import RESIDENCIES
+from videochat.residency import RESIDENCIES
 
 # What a stack that extends another says of a plugin that is there already.
 _OVER = {"type": "object", "not": {"required": ["use"]}, "description": "Options over those of the stack extended."}

@@ -68,7 +68,7 @@ def _frames(stack: "Stack", context: Context) -> Shown:
     sampling = stack.llm.sampling()
     start, end = context.span
     last = end if context.at is None else min(end, context.at)
-    if sampling is None or not sampling.pictures or not context.video.has_pictures or start >= last:
+    if sampling is None or not sampling.pictures or not context.video.has_pictures or start > last:
         return ()
     wants = (Want(time, sampling.side) for time in sample_times(Span(start, last), sampling))
     frames = stack.reader.frames(context.video, wants)

@@ -34,13 +34,14 @@ class Spec:
         return Path(file).parent if found else None
 
 
-def read_spec(name: str, settings: Sequence[str] = (), llm: str | None = None) -> Spec:
+def read_spec(name: str, settings: Sequence[str] = (), llm: str | None = None, device: str | None = None) -> Spec:
     """Read a stack by name or path.
 
     Args:
         name: of a shipped or own config, or a path.
         settings: `perceive.caption.model=...`, each a dotted path and a YAML value.
         llm: `provider` or `provider:model`, in place of the stack's own.
+        device: where models run, in place of the stack's own.
 
     Raises:
         StackError: if a file is missing, is not YAML, or extends itself.
@@ -54,6 +55,8 @@ def read_spec(name: str, settings: Sequence[str] = (), llm: str | None = None) -
     for setting in settings:
         path, value = _setting(setting)
         _overlay(data, where, _nest(path, value), {path[:i]: "--set" for i in range(1, len(path) + 1)}, ())
+    if device is not None:
+        _overlay(data, where, {"device": device}, {("device",): "--device"}, ())
     # What the command line says of the language model is not in the user's file, and so not vouched for by it.
     vouched = spec.own and not any(setting.lstrip().startswith("llm") for setting in settings)
     return Spec(data, spec.name, where, vouched)

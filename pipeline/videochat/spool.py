@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from videochat.cache import write_whole
+from videochat.errors import StackError
 from videochat.record import Array, Record
 from videochat.window import Span
 
@@ -115,14 +116,28 @@ class Windows:
                 self._offsets[span] = offset
 
     def read(self, spans: Iterable[Span], source: str) -> Iterator[Record]:
-        """Yield the records of those of the windows that are there, in the order of the spans."""
-        if not self._file.exists():
+        """Yield the records of those of the windows that are there, in the order of the spans.
+
+        Raises:
+            StackError: if they are no longer as they were when they were found.
+        """
+        if not self._offsets:
             return
         with self._file.open("rb") as file:
             for span in spans:
                 if (offset := self._offsets.get(span)) is not None:
                     file.seek(offset)
-                    yield from (unpack(row, self.folder, source) for row in json.loads(file.readline())["records"])
+                    yield from (unpack(row, self.folder, source) for row in self._rows(span, file.readline()))
+
+    def _rows(self, span: Span, line: bytes) -> Sequence[Mapping[str, Any]]:
+        """Return the rows of a window's line."""
+        try:
+            found = json.loads(line)
+            if found["span"] == list(span):
+                return list(found["records"])
+        except (ValueError, TypeError, KeyError):
+            pass
+        raise StackError(f"{self._file} was changed by something else meanwhile; run it again")
 
 
 class RecordFile(Sequence[Record]):

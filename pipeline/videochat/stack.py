@@ -10,6 +10,7 @@ from videochat.component import LLM, Component, Formatter, Perceiver, Reader, Re
 from videochat.errors import Problem, StackError, near
 from videochat.pool import Pool
 from videochat.registry import registry
+from videochat.residency import RESIDENCIES
 from videochat.secret import public
 from videochat.spec import Spec, read_spec
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from videochat.plan import Plan
 
 KEYS = ("about", "read", "segment", "perceive", "refine", "format", "prompt", "fence", "llm", "device", "residency")
-RESIDENCIES = ("together", "one_at_a_time", "auto")
 
 
 class Stack:
@@ -176,7 +176,11 @@ class Stack:
 
 
 def load(
-    name: str = "offline", settings: Sequence[str] = (), llm: str | None = None, allow_hosts: Sequence[str] = ()
+    name: str = "offline",
+    settings: Sequence[str] = (),
+    llm: str | None = None,
+    allow_hosts: Sequence[str] = (),
+    device: str | None = None,
 ) -> Stack:
     """Load a stack.
 
@@ -185,8 +189,9 @@ def load(
         settings: overrides such as `perceive.text.side=480`.
         llm: `provider` or `provider:model`, in place of the stack's own.
         allow_hosts: see `Stack`.
+        device: where models run, in place of the stack's own.
 
     Raises:
         StackError: with every problem found.
     """
-    return Stack.from_spec(read_spec(name, settings, llm), allow_hosts)
+    return Stack.from_spec(read_spec(name, settings, llm, device), allow_hosts)

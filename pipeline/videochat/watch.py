@@ -6,12 +6,10 @@ the next one goes on from there.
 """
 
 import math
-import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
-from importlib.util import find_spec
+from functools import cache
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,9 +23,9 @@ from videochat.extras import prepare, require
 from videochat.hookspecs import Event
 from videochat.perceive import Result, perceive
 from videochat.plan import Plan, Task, make_plan
-from videochat.pool import Pool
 from videochat.refine import refine
 from videochat.registry import registry
+from videochat.residency import fit, free_bytes
 from videochat.segments import find_segments, known_segments, segments_file
 from videochat.window import Span
 
@@ -76,9 +74,10 @@ def watch(
         for task in plan.tasks:
             task.store.refresh()  # another process may have been here while this one waited
             ledger[task.name].cached = task.cached
-        memory = _memory(stack.pool) if plan.loads else sys.maxsize  # asking may load torch
-        stays = _fits_whole(stack, memory)  # for the next video
-        groups = [[task for task in plan.tasks if task.missing]] if stays else plan.groups(memory)
+        free = cache(free_bytes)  # as it is before anything is loaded
+        everyone = [*stack.perceivers.values(), *stack.refiners.values()]
+        stays = not plan.loads or fit(stack, everyone, free)  # for the next video
+        groups = [[task for task in plan.tasks if task.missing]] if stays else plan.groups(free)
         for i, group in enumerate(groups, start=1):
             _run(plan, [task for task in group if first[task.store.folder] is task], ledger, faults, blind)
             later = [task.perceiver for group in groups[i:] for task in group]
@@ -178,29 +177,3 @@ def _locked(parts: Mapping[Path, Event]) -> Iterator[None]:
                 registry().observe(replace(event, detail=detail))
                 held.enter_context(lock)
         yield
-
-
-def _fits_whole(stack: "Stack", memory: int) -> bool:
-    """Return whether the models of all perceivers and refiners may be held at once, with so many bytes free."""
-    parts = [*stack.perceivers.values(), *stack.refiners.values()]
-    needed = {weights.id: weights.bytes for part in parts for weights in part.weights()}
-    size = sum(bytes for id, bytes in needed.items() if id not in stack.pool.checkpoints)
-    return {"together": True, "one_at_a_time": False}.get(stack.residency, size <= memory)
-
-
-def _memory(pool: Pool) -> int:
-    """Return the bytes that are free where models go: those of one group must fit in them together."""
-    kind, _, index = pool.device.partition(":")
-    if kind == "cuda" and find_spec("torch") is not None:
-        import torch
-
-        there = int(index) < torch.cuda.device_count()  # if not, what loads a model says so
-        return int(torch.cuda.mem_get_info(pool.device)[0]) if there else 0
-    try:  # on Linux: pages that only cache files count as free
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
-        pass
-    if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return 8 * 2**30

@@ -140,8 +140,11 @@ def sample_times(span: Span, sampling: Sampling) -> Sequence[float]:
 
 
 def windows_over(over: Over, span: Span, segments: Sequence[Span]) -> Iterator[Span]:
-    """Yield the windows of a stretch: the video's, each segment's, or those of a grid from 0; edges clipped."""
-    if over == "video":
+    """Yield the windows of a stretch: the video's, each segment's, or those of a grid from 0; edges clipped.
+
+    A stretch of no length is a moment, and one window: what is on the screen then.
+    """
+    if over == "video" or span.end - span.start <= 1e-6:
         yield span
         return
     if isinstance(over, str):

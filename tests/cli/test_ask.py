@@ -78,6 +78,17 @@ def test_one_argument_is_no_question(clip: Path, cheap: Path) -> None:
     assert "Missing argument" in complaint(run("ask"), 2)
 
 
+def test_a_question_that_was_forgotten(clip: Path, cheap: Path) -> None:
+    for question, words in (("", "is empty"), (" \n", "is empty"), (clip, "is a file"), ("what?" * 2000, "")):
+        done = run("ask", clip, question, "-c", cheap)
+        if words:
+            assert f"the last argument {words}: give a question" in complaint(done, 2)
+        else:
+            assert (done.code, done.out) == (0, "It is red.\n")
+    for question in ("", clip):
+        assert "give a question in quotes" in complaint(run("compare", clip, question, *("-c", cheap) * 2), 2)
+
+
 @pytest.mark.parametrize("at", ["-1", "later", "1:99", "inf", ""])
 def test_moment_in_bad_form(clip: Path, cheap: Path, at: str) -> None:
     assert "is not a time" in complaint(run("ask", clip, "What?", "-c", cheap, "--at", at), 2)
@@ -91,6 +102,15 @@ def test_a_moment_after_the_end_is_said(clip: Path, cheap: Path) -> None:
     asked = run("ask", clip, "What?", "-c", cheap, "--at", "5:00")
     assert (asked.code, asked.err) == (0, "note: clip.mp4 ends at 00:02, before that moment\n")
     assert run("ask", clip, "What?", "-c", cheap, "--at", "2").err == ""
+
+
+def test_a_moment_before_anything_has_ended_is_said(clip: Path, cheap: Path) -> None:
+    for at in ("0", "0.9"):
+        asked = run("ask", clip, "What?", "-c", cheap, "--at", at)
+        words = "note: nothing that is perceived in clip.mp4 has ended by 00:00\n"
+        assert (asked.code, asked.out, asked.err) == (0, "It is red.\n", words)
+    assert run("ask", clip, "What?", "-c", cheap, "--at", "1").err == ""
+    assert run("ask", clip, "What?", "-c", cheap, "--set", "perceive=null", "--at", "0").err == ""
 
 
 @pytest.mark.parametrize("command", ["ask", "chat"])

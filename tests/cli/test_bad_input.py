@@ -80,6 +80,30 @@ def test_no_video(make_file: Callable[[Path], Path], words: str, cheap: Path, tm
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    "address", ["https://example.org/a.mp4", "file://localhost/a.mp4", "rtsp://1.2.3.4:554/a?b=c:/d"]
+)
+def test_an_address_is_no_file(address: str, clip: Path, cheap: Path) -> None:
+    for words in (
+        ("plan", address),
+        ("watch", address),
+        ("ask", clip, address, "What?"),
+        ("chat", clip, address),
+        ("compare", address, "What?", "-c", cheap),
+    ):
+        message = complaint(run(*words, "-c", cheap), 3)
+        assert f"{address}: is an address" in message
+        assert "download it" in message
+
+
+def test_a_file_may_be_called_like_an_address(clip: Path, cheap: Path, here: Path) -> None:
+    (here / "https:").mkdir()
+    shutil.copy(clip, here / "https:" / "a.mp4")
+    for name in ("https:/a.mp4", "https://a.mp4"):
+        assert run("watch", name, "-c", cheap).code == 0
+        assert run("ask", name, "What?", "-c", cheap).code == 0
+
+
 def front_index(folder: Path) -> Path:
     options = {"movflags": "faststart"}
     return make(folder / "whole.mp4", frames=60, fps=10, size=SIZE, container_options=options).path
@@ -229,7 +253,8 @@ def test_any_name(name: str, clip: Path, cheap: Path, here: Path) -> None:
     done = run("watch", "-c", cheap, "-o", "out", "--", name)
     assert done.code == 0, done
     assert done.out.startswith("00:00-00:01 caption: a bar code\n")
-    assert run("watch", "-c", cheap, "--json", "--", name).json["video"]["duration"] == 2.0
+    printed = run("watch", "-c", cheap, "--json", "--", name)
+    assert (printed.json["video"]["path"], printed.json["video"]["duration"]) == (name, 2.0)
     asked = run("ask", "-c", cheap, "--", name, name, "What?")  # two videos: their names are in the prompt
     assert (asked.code, asked.out) == (0, "It is red.\n")
 
@@ -280,6 +305,19 @@ def test_perceived_text_is_printed_inert(said: str, clip: Path, tmp_path: Path) 
         written = (tmp_path / "out" / name).read_text(encoding="utf-8")
         assert not bad & set(written)
         assert "<script>" not in written
+
+
+@pytest.mark.parametrize(
+    "said", ["\x1b[2J \x7f\x9b \u200b\u202e \U000e0041 \udcff é 東 \N{GRINNING FACE}", "what \u2028 moves?"]
+)
+def test_json_holds_every_letter_and_stays_inert(said: str, clip: Path, cheap: Path) -> None:
+    for done in (
+        run("ask", clip, said, "-c", cheap, "--json"),
+        run("compare", clip, said, *("-c", cheap) * 2, "--json"),
+    ):
+        assert done.json["question"] == said
+        assert not set("\x1b\x7f\x9b\u200b\u202e\u2028\U000e0041\udcff") & set(done.out)
+        assert all(letter in done.out for letter in said if letter in "é東\N{GRINNING FACE}")
 
 
 def test_broken_stack_is_said_before_the_video_is_looked_at(here: Path) -> None:

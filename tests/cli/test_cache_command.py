@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from command_line import complaint, run
 
@@ -38,6 +39,33 @@ def test_a_folder_that_cannot_be(clip: Path, cheap: Path, tmp_path: Path, monkey
     monkeypatch.setenv("VIDEOCHAT_CACHE", str(tmp_path / "file" / "cache"))
     message = complaint(run("watch", clip, "-c", cheap), 2)
     assert str(tmp_path / "file") in message
+
+
+def test_what_is_being_watched_is_left(
+    clip: Path, cheap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDEOCHAT_CACHE", str(tmp_path))
+    watched = run("watch", clip, "-c", cheap).out
+    (lock,) = tmp_path.glob("*/*/.lock")
+    with FileLock(lock):
+        done = run("cache", "clear")
+        assert (done.code, done.err) == (0, "note: what is kept of 1 video stays: being watched now\n")
+        assert list(tmp_path.rglob("records.jsonl"))
+    done = run("cache", "clear")
+    assert (done.code, done.err) == (0, "")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert run("watch", clip, "-c", cheap).out.splitlines()[:2] == watched.splitlines()[:2]
+
+
+def test_what_to_do_where_the_cache_cannot_take_more(
+    clip: Path, cheap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDEOCHAT_CACHE", str(tmp_path))
+    folder = tmp_path / run("plan", clip, "-c", cheap, "--json").json["video"]["hash"][:32]
+    folder.write_text("in the way")
+    message = complaint(run("watch", clip, "-c", cheap), 1)
+    assert str(folder) in message
+    assert message.endswith("; set VIDEOCHAT_CACHE to another folder\n")
 
 
 def test_wrong_use() -> None:

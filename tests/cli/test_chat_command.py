@@ -73,5 +73,30 @@ def test_a_person_may_ask_again_after_a_failure(clip: Path, cheap: Path, parts: 
         out, err = child.communicate(timeout=60)
     os.close(ours)
     assert child.returncode == 0
-    assert out.decode() == "> It is red.> It is red.> "
+    assert out.decode() == "> It is red.> It is red.> \n"
     assert err.decode() == "error: the language model failed: RuntimeError: no more\n" * 2
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no terminals here")
+def test_a_person_may_take_up_the_question_before(clip: Path, cheap: Path, parts: dict[str, str]) -> None:
+    pytest.importorskip("readline", reason="Python was built without it")
+    ours, theirs = os.openpty()
+    words = command("chat", clip, "-c", cheap, "--llm", "echo", "--quiet")
+    env = {**os.environ, **parts, "TERM": "xterm"}
+    shown = b""
+    with subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True) as child:
+        os.close(theirs)
+        for typed in (b"One?\n", b"\x1b[A\n", b"\x04", b""):
+            try:
+                while not shown.endswith(b"> ") and (piece := os.read(ours, 4096)):
+                    shown += piece
+            except OSError:  # how a terminal ends
+                break
+            os.write(ours, typed)
+            shown += b"|"
+        assert child.wait(timeout=60) == 0
+    os.close(ours)
+    before, found, _ = shown.rpartition(b"> |")
+    assert found
+    assert before.endswith(b"Question: One?\r\n")
+    assert before.count(b"> |") == 2

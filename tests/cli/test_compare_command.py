@@ -1,12 +1,16 @@
 """`videochat compare`."""
 
 import json
+import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from command_line import CHEAP, complaint, run
 from media import make
+from videochat import Stack, peak
 
 
 @pytest.fixture
@@ -182,16 +186,86 @@ def test_html(clip: Path, cheap: Path, other: Path, tmp_path: Path) -> None:
     for words in ("What?", "When?", "cheap", "other", "It is red.", "[bold]No.", "data:image/jpeg;base64,"):
         assert words in text
     assert run("compare", clip, "What?", "-c", cheap, "-c", other, "--html", file, "--json").json["question"] == "What?"
-    nowhere = tmp_path / "none" / "out.html"
-    assert "there is no folder" in complaint(
-        run("compare", clip, "What?", "-c", cheap, "-c", other, "--html", nowhere), 2
-    )
 
 
-def test_html_that_cannot_be_written_loses_no_answer(clip: Path, cheap: Path, other: Path, tmp_path: Path) -> None:
-    done = run("compare", clip, "What?", "-c", cheap, "-c", other, "--html", tmp_path, "--json")
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("none/out.html", "there is no folder"),
+        ("", "it is a folder"),
+        ("clip.mp4", "it is read, and would be lost"),
+        ("other.yaml", "it is read, and would be lost"),
+        ("asked.txt", "it is read, and would be lost"),
+        ("other.yaml/out.html", "there is no folder"),
+        ("x" * 300, "name too long"),
+        ("pipe", "it is no plain file"),
+    ],
+)
+def test_html_that_cannot_be_written_is_refused_before_any_work(
+    clip: Path, cheap: Path, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, words: str
+) -> None:
+    monkeypatch.setenv("VIDEOCHAT_CACHE", str(tmp_path / "cache"))
+    video = Path(shutil.copy(clip, tmp_path / "clip.mp4"))
+    (tmp_path / "asked.txt").write_text("What?")
+    os.mkfifo(tmp_path / "pipe")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    asked = ("--questions", tmp_path / "asked.txt")
+    done = run("compare", video, *asked, "-c", cheap, "-c", other, "--html", tmp_path / place)
+    assert words in complaint(done, 2).lower()
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_page_may_have_any_name_and_is_written_anew(clip: Path, cheap: Path, other: Path, tmp_path: Path) -> None:
+    for name in ("x" * 255, "x" * 255, "東京 é.html"):
+        assert run("compare", clip, "What?", "-c", cheap, "-c", other, "--html", tmp_path / name).code == 0
+        assert "It is red." in (tmp_path / name).read_text(encoding="utf-8")
+
+
+def test_a_page_that_fails_at_the_end_loses_no_answer(
+    clip: Path, cheap: Path, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "out.html"
+
+    def watch(*arguments: Any) -> Any:  # something comes to stand there in the meantime
+        file.mkdir(exist_ok=True)
+        return watched(*arguments)
+
+    watched = Stack.watch
+    monkeypatch.setattr(Stack, "watch", watch)
+    done = run("compare", clip, "What?", "-c", cheap, "-c", other, "--html", file, "--json")
     assert json.loads(done.out)["answers"][0]["answer"] == "It is red."
     assert "cannot write to" in complaint(done._replace(out=""), 2)
+
+
+@pytest.mark.parametrize("gpu", [None, 7_000_000])
+def test_memory_on_a_gpu_has_columns_of_its_own(
+    clip: Path, cheap: Path, other: Path, monkeypatch: pytest.MonkeyPatch, gpu: int | None
+) -> None:
+    class Allocated:  # what torch tells, where there is a GPU
+        def max_memory_allocated(self, device: int) -> int:
+            return gpu or 0
+
+        def device_count(self) -> int:
+            return 1
+
+        def reset_peak_memory_stats(self, device: int) -> None:
+            pass
+
+    monkeypatch.setattr("videochat.peak._cuda", lambda: Allocated() if gpu else None)
+    monkeypatch.setattr("videochat.peak._high_water", lambda: 300_000_000)
+    done = run("compare", clip, "What?", "-c", cheap, "-c", other)
+    head, one, two = done.out.splitlines()[-3:]
+    words = ["watch MB", "answer MB", *(["watch GPU MB", "answer GPU MB"] if gpu else [])]
+    assert " ".join(head.split()) == f"stack watch s {' '.join(words)} visual lines faults"
+    for line in (one, two):
+        assert line.split()[2:] == [
+            *(["300", "300"] if peak._reset() else []),
+            *(["7", "7"] if gpu else []),
+            "0",
+            "2",
+            "0",
+        ]
 
 
 def test_what_is_missing_is_missing_in_a_stack(clip: Path, cheap: Path, other: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -195,3 +196,8 @@ def test_no_command_prints_help() -> None:
         done = run(name, "--help")
         assert (done.code, done.err) == (0, "")
         assert done.out.startswith(f"Usage: videochat {name}")
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    for arguments in (["--version"], ["--version", "watch"]):
+        assert run(*arguments) == (0, f"videochat {version('videochat')}\n", "")

@@ -71,6 +71,14 @@ def test_with_a_moment_no_frame_is_from_after_it(clip: Path) -> None:
     assert max(frames.times) <= 1.31
 
 
+def test_at_the_first_moment_the_first_frame_is_shown(clip: Path) -> None:
+    llm = Seer()
+    made = stack(llm)
+    "".join(made.chat(made.watch(clip, at=0.0)).ask("What?"))
+    (frames,) = seen(llm)
+    assert {read_index(frame.image) for frame in frames.frames} == {0}
+
+
 def test_each_prompt_begins_as_the_one_before(clip: Path) -> None:
     """A server keeps what it made of the frames: they stay in the first question that is sent."""
     llm = Seer()

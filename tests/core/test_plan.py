@@ -233,9 +233,9 @@ def test_models_that_do_not_fit_together(memory: int, groups: list[str], tmp_pat
     big, other = Weights("big", 50), Weights("other", 20)
     models: list[Sequence[Weights]] = [(big,), (big,), (other,), (), (other,)]
     plan = plan_of(tmp_path, *(Asks(Sampling(fps=1), weights) for weights in models))
-    found = [" ".join(task.name for task in group) for group in plan.groups(memory)]
+    found = [" ".join(task.name for task in group) for group in plan.groups(lambda device: memory)]
     assert sorted(" ".join(found).split()) == ["p0", "p1", "p2", "p3", "p4"]
-    for group in plan.groups(memory):
+    for group in plan.groups(lambda device: memory):
         needed = {w.id: w.bytes for task in group for w in task.perceiver.weights()}
         assert sum(needed.values()) <= memory or len(needed) == 1
     assert len(found) == len(groups)
@@ -249,7 +249,8 @@ def test_residency_says_which_models_are_held_at_once(residency: str, groups: li
     asks = [Asks(Sampling(fps=1), weights) for weights in models]
     plan = plan_of(tmp_path, *asks, residency=residency)
     for memory in (10, 10**12):
-        assert [[task.name for task in group] for group in plan.groups(memory)] == groups
+        found = plan.groups({"cpu": memory}.__getitem__)
+        assert [[task.name for task in group] for group in found] == groups
 
 
 def test_residency_is_one_of_three(tmp_path: Path) -> None:
@@ -260,7 +261,7 @@ def test_residency_is_one_of_three(tmp_path: Path) -> None:
 def test_only_what_is_missing_is_grouped(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, Sampling(fps=1), Sampling(fps=2))
     plan.tasks[0].store.append([(span, []) for span in plan.tasks[0].spans])
-    assert [[task.name for task in group] for group in plan.groups(1)] == [["p1"]]
+    assert [[task.name for task in group] for group in plan.groups(lambda device: 1)] == [["p1"]]
 
 
 def test_a_plan_is_json(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from media import make
 from speakers import Talker, Told, Vectors
 from videochat import Record, Refiner, Stack, StackError
 from videochat.context import Context
-from videochat.save import explain, save
+from videochat.save import check_file, check_folder, explain, save
 
 FILES = {"prompt.txt", "lines.jsonl", "records.jsonl", "run.json", "subtitles.srt", "subtitles.vtt"}
 
@@ -134,6 +134,27 @@ def test_folder_that_cannot_be_written_to(context: Context, tmp_path: Path, plac
     with pytest.raises(StackError, match="cannot write to"):
         save(context, tmp_path / place)
     assert (tmp_path / "taken").read_text() == "mine"
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no folder here that even an administrator cannot write to")
+def test_a_place_that_nobody_can_write_to_is_refused_beforehand(tmp_path: Path) -> None:
+    for place in ("/proc/out", "/proc/self/deep/out", "/proc/version/out"):
+        with pytest.raises(StackError, match=f"cannot write to {place}: "):
+            check_folder(Path(place))
+    with pytest.raises(StackError, match=r"cannot write to /proc/out\.html: "):
+        check_file(Path("/proc/out.html"))
+    with pytest.raises(StackError, match=r"cannot write to .*x: File name too long"):
+        check_folder(tmp_path / ("x" * 300))
+
+
+def test_to_check_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "old.html").write_text("mine")
+    check_folder(tmp_path / "a" / "b")
+    check_file(tmp_path / "new.html", [tmp_path / "none"])
+    check_file(tmp_path / "old.html", [tmp_path / "none"])
+    assert [path.name for path in tmp_path.iterdir()] == ["old.html"]
+    with pytest.raises(StackError, match="it is read, and would be lost"):
+        check_file(tmp_path / "old.html", [tmp_path / "." / "old.html"])
 
 
 def test_nothing_half_written(context: Context, tmp_path: Path) -> None:

@@ -218,6 +218,18 @@ def test_sound_that_ends_before_the_pictures_is_no_damage() -> None:
         assert sizes == [100] * 4 + [50] + [0] * 5
 
 
+@pytest.mark.parametrize(("missing", "told"), [(0.05, True), (0.25, False)])
+def test_sound_may_end_where_an_encoder_only_filled_its_last_packet(missing: float, told: bool) -> None:
+    spans = [*SECOND[:3], Span(3.0, 3.0 + missing)]
+    _, found = read(Film((), 3.0 + missing, [(0.0, 3.0)]), task(Echo(audio_rate=100), spans, NOWHERE))
+    last = found["it", spans[-1]]
+    assert (last is not None) is told
+    assert last is None or (last.audio is not None and last.audio.size == 0)
+    alone = [Span(0.0, missing)]
+    _, found = read(Film((), missing, [(0.0, 0.0)]), task(Echo(audio_rate=100), alone, NOWHERE))
+    assert found["it", alone[0]] is None, "a file with nothing at all in it is damaged"
+
+
 def test_a_want_for_pictures_where_there_are_none_and_for_sound_where_there_is_none() -> None:
     both = Echo(fps=1, audio_rate=10)
     _, silent = read(Film([0.0, 1.0, 2.0], 3.0), task(both, SECOND[:3], NOWHERE))

@@ -146,7 +146,7 @@ def test_nothing_to_see_is_told_as_nothing() -> None:
     assert not any(isinstance(part, Frames) for part in Seen().parts)
 
 
-@pytest.mark.parametrize(("at", "windows"), [(None, 2), (99.0, 2), (2.5, 2), (2.0, 1), (0.5, 1), (0.0, 0)])
+@pytest.mark.parametrize(("at", "windows"), [(None, 2), (99.0, 2), (2.5, 2), (2.0, 1), (0.5, 1), (0.0, 1)])
 def test_windows_of_embeddings_end_at_the_moment_that_is_asked_about(
     clip: Path, at: float | None, windows: int
 ) -> None:
@@ -155,7 +155,31 @@ def test_windows_of_embeddings_end_at_the_moment_that_is_asked_about(
     end = min(context.video.duration, context.video.duration if at is None else at)
     spans = [(record.start, record.end) for record in context.records if record.tokens is not None]
     assert len(spans) == windows
-    assert spans == [] if windows == 0 else spans[-1][1] == pytest.approx(end)
+    assert spans[-1][1] == pytest.approx(end)
     assert all(time <= end + 0.021 for record in context.records for time in record.times)
     whole = [(span.start, span.end) for span in ear.spans]
     assert whole[-1][1] == pytest.approx(context.video.duration), "text can be left out, so its windows stay"
+
+
+@pytest.mark.parametrize("over", ["video", "segment", 2.0])
+def test_at_the_first_moment_the_first_picture_is_seen(clip: Path, over: Any) -> None:
+    class Keeping(Embedding):
+        def see(self, window: Window) -> Sequence[Record]:
+            heard.append(window)
+            return super().see(window)
+
+    heard: list[Window] = []
+    parts = {"eye": Keeping(frames=2, over=over), "ear": Keeping(audio_rate=8000, over=over), "text": Echo(fps=2)}
+    stack = Stack(perceive=parts, prompt="embed", llm=Talker())
+    context = stack.watch(clip, at=0.0)
+    assert context.faults == ()
+    assert [(r.start, r.end, r.source, r.times) for r in context.records] == [(0.0, 0.0, "eye", (0.0, 0.0))]
+    assert [window.span for window in heard] == [(0, 0)]
+    assert see(stack, [context]).parts
+
+
+@pytest.mark.parametrize("over", ["video", "segment", 2.0])
+def test_before_the_watch_begins_there_is_nothing_to_see(clip: Path, over: Any) -> None:
+    eye = Embedding(frames=2, over=over)
+    context = Stack(perceive={"eye": eye}, prompt="embed", llm=Talker()).watch(clip, start=2.0, at=1.0)
+    assert list(context.records) == eye.spans == []

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from videochat import Box, Record, Span
+from videochat import Box, Record, Span, StackError
 from videochat.spool import RecordFile, StoredTokens, Windows
 
 SPANS = [Span(i, i + 1.0) for i in range(4)]
@@ -107,6 +107,20 @@ def test_nothing_there(tmp_path: Path) -> None:
     assert list(store(tmp_path).read(SPANS, "me")) == []
     assert SPANS[0] not in store(tmp_path)
     assert not (tmp_path / "key").exists()
+
+
+@pytest.mark.parametrize("change", ["deleted", "emptied", "moved", "damaged"])
+def test_what_another_process_changed_meanwhile_is_no_result(three: Path, change: str) -> None:
+    """Cleared by hand in the middle of a watch, say: less than there was must not pass for all."""
+    windows = store(three)
+    file = three / "key" / "records.jsonl"
+    lines = file.read_bytes()
+    if change == "deleted":
+        file.unlink()
+    else:
+        file.write_bytes({"emptied": b"", "moved": lines[1:], "damaged": b"\0" * len(lines)}[change])
+    with pytest.raises(FileNotFoundError if change == "deleted" else StackError, match=r"records\.jsonl"):
+        list(windows.read(SPANS, "me"))
 
 
 def test_the_source_is_the_readers_name_for_it(three: Path) -> None:

@@ -124,6 +124,19 @@ assert "torch" not in sys.modules
     subprocess.run([sys.executable, "-c", code, str(clip)], cwd=Path(__file__).parents[1], check=True, timeout=60)
 
 
+def test_models_that_stay_on_the_cpu_need_no_torch(clip: Path) -> None:
+    pytest.importorskip("rapidocr", reason="the extra offline is not installed")
+    code = """
+import sys
+import videochat
+plan = videochat.load("offline").plan(sys.argv[1])
+assert len(plan.loads) == 3, plan.loads
+assert videochat.load("offline").watch(sys.argv[1]).faults == ()
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code, str(clip)], check=True, timeout=100)
+
+
 def test_one_changed_option_runs_only_that_plugin_again(clip: Path) -> None:
     stack(perceive={"a": Echo(fps=2), "b": Echo(fps=2, side=24)}).watch(clip)
     a, b = Echo(fps=2), Echo(fps=2, side=24, word="heard")
@@ -133,8 +146,7 @@ def test_one_changed_option_runs_only_that_plugin_again(clip: Path) -> None:
     assert {r.text.split()[0] for r in records if r.source == "b"} == {"heard"}
 
 
-def test_another_precision_is_another_result(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("videochat.watch._memory", lambda pool: 0)  # there may be no GPU to ask
+def test_another_precision_is_another_result(clip: Path) -> None:
 
     class Precise(Echo):
         def precision(self, pool: Pool) -> str:
@@ -217,7 +229,7 @@ def test_two_of_one_kind_share_the_work_and_keep_their_names(clip: Path) -> None
 
 def test_models_that_do_not_fit_together_take_turns(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def watch(memory: int) -> tuple[int, list[Record]]:
-        monkeypatch.setattr("videochat.watch._memory", lambda pool: memory)
+        monkeypatch.setattr("videochat.watch.free_bytes", lambda device: memory)
         monkeypatch.setenv("VIDEOCHAT_CACHE", str(root().parent / str(memory)))
         reader = Counting()
         parts = {word: Weighty(60, fps=3, word=word) for word in ("first", "second", "third")}
@@ -303,7 +315,7 @@ class Modelled(Echo):
 def test_models_stay_for_the_next_video_where_they_fit(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, residency: str, memory: int, built: int
 ) -> None:
-    monkeypatch.setattr("videochat.watch._memory", lambda pool: memory)
+    monkeypatch.setattr("videochat.watch.free_bytes", lambda device: memory)
     monkeypatch.setattr(Modelled, "built", 0)
     other = make(tmp_path / "other.mp4", frames=60, size=(64, 48)).path
     parts = {word: Modelled(fps=1, word=word) for word in ("one", "two")}

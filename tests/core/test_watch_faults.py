@@ -166,7 +166,7 @@ def test_a_truncated_file_is_a_fault_of_the_reader_where_it_ends(clips: Path) ->
 
 
 def test_groups_give_one_fault_for_one_stretch(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("videochat.watch._memory", lambda pool: 100)
+    monkeypatch.setattr("videochat.watch.free_bytes", lambda device: 100)
     whole = make(clips / "groups.mkv", frames=100, size=(320, 240)).path
     half = cut(whole, clips / "groups-half.mkv", 0.5)
     parts = {word: Weighty(60, fps=2, word=word) for word in ("first", "second")}
@@ -210,3 +210,17 @@ def test_words_of_an_error_are_made_harmless(clip: Path) -> None:
 
     context = stack(perceive={"it": Seeing(see, frames=1, over="video")}).watch(clip)
     assert context.faults[0].reason == "ValueError: [2J line line"
+
+
+@pytest.mark.parametrize("suffix", ["mp3", "opus"])
+def test_what_an_encoder_filled_its_last_packet_with_is_no_damage(suffix: str, tmp_path: Path) -> None:
+    codec = {"mp3": "libmp3lame", "opus": "libopus"}[suffix]
+    sound = make(
+        tmp_path / f"sound.{suffix}", frames=0, tone=300.0, audio_codec=codec, audio_rate=48_000, audio_seconds=3.0
+    ).path
+    ear = Echo(audio_rate=8000, over=1.0)
+    context = stack(perceive={"ear": ear}).watch(sound)
+    assert 3.0 < context.video.duration < 3.1, "the file counts them"
+    assert context.faults == ()
+    assert len(ear.spans) == 4
+    assert stack(perceive={"ear": Echo(audio_rate=8000, over=1.0)}).plan(sound).tasks[0].missing == []

@@ -6,13 +6,15 @@ some perceivers faulted; 6 a model or extra could not be had; 130 stopped with C
 
 import os
 import sys
-from typing import Any
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from videochat.cli import ask, cache, chat, compare, config, explain, plan, plugins, watch
-from videochat.cli.display import say
+from videochat.cli.display import say, show
 from videochat.errors import VideoChatError
 from videochat.record import fold
 from videochat.registry import registry
@@ -34,8 +36,32 @@ class _Group(TyperGroup):
             sys.stderr.close()
             raise typer.Exit(0) from None
         except OSError as error:  # a full disk, a cache folder that cannot be written to
-            say(f"error: {': '.join(filter(None, (error.filename, error.strerror or str(error))))}")
+            say(f"error: {': '.join(filter(None, (error.filename, error.strerror or str(error))))}{_cure(error)}")
             raise typer.Exit(1) from None
+
+
+def _cure(error: OSError) -> str:
+    """Return what to do about a file of the cache that is gone or cannot be written."""
+    from videochat.cache import root
+
+    if not isinstance(error.filename, str | Path) or not Path(error.filename).is_relative_to(root()):
+        return ""
+    gone = isinstance(error, FileNotFoundError)
+    return f"; {'the cache was cleared meanwhile: run it again' if gone else 'set VIDEOCHAT_CACHE to another folder'}"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        show(f"videochat {version('videochat')}")
+        raise typer.Exit
+
+
+def _root(
+    wanted: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
 
 
 def build() -> typer.Typer:
@@ -48,6 +74,7 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         help="Put a video in front of a language model.",
+        callback=_root,
     )
     for command in (watch.watch, ask.ask, chat.chat, compare.compare, plan.plan, plugins.plugins, explain.explain):
         app.command()(command)

@@ -1,19 +1,20 @@
 """`videochat ask`."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from videochat.cli.display import finish, progress, say, say_faults, show
-from videochat.cli.options import At, Device, Hosts, Json, Model, Quiet, Settings, StackName, open_stack
+from videochat.cli.display import finish, progress, say, say_faults, show, show_values
+from videochat.cli.options import At, Device, Hosts, Json, Model, Quiet, Settings, StackName, here, open_stack
+from videochat.cli.questions import is_question
 from videochat.clock import needs_hours, span_stamp, stamp
 from videochat.errors import VideoChatError
 
 if TYPE_CHECKING:
     from videochat.chat import Answer
 
+_QUESTION = 'a question in quotes: videochat ask clip.mp4 "What moves?"'
 _SHOWN = 12  # citations printed below an answer; --json has them all
 
 
@@ -33,18 +34,24 @@ def ask(
     """Answer one question about videos or images, with the times that the answer rests on."""
     from videochat.extras import prepare
 
-    *paths, question = media
-    if not paths:
-        raise typer.BadParameter('give a video and then a question in quotes: videochat ask clip.mp4 "What moves?"')
+    *given, question = media
+    if not given:
+        raise typer.BadParameter(f"give a video and then {_QUESTION}")
+    if not is_question(question):
+        raise typer.BadParameter(f"the last argument is {'a file' if question.strip() else 'empty'}: give {_QUESTION}")
+    paths = here([Path(text) for text in given])
     stack = open_stack(config, settings, llm, device, hosts)
-    videos = [stack.plan(Path(path)).video for path in paths]  # before anything is fetched
+    videos = [stack.plan(path).video for path in paths]  # before anything is fetched
     prepare([stack.llm])  # before the work of watching
     with progress(quiet):
-        contexts = [stack.watch(Path(path), at=at) for path in paths]
+        contexts = [stack.watch(path, at=at) for path in paths]
     hours = any(needs_hours(video.duration) for video in videos)
     for video in videos:
         if at is not None and at > video.duration:
             say(f"note: {video.path.name} ends at {stamp(video.duration, hours=hours, up=True)}, before that moment")
+    for context in contexts:
+        if at is not None and stack.perceivers and not context.records:
+            say(f"note: nothing that is perceived in {context.video.path.name} has ended by {stamp(at, hours=hours)}")
     try:
         answer = stack.chat(*contexts).ask(question)
         if as_json:
@@ -61,7 +68,7 @@ def show_json(answer: "Answer", stack: str) -> None:
     """Print an answer, once it is whole, as one line of JSON."""
     for _ in answer:
         pass
-    show(json.dumps(answer.to_json(stack), ensure_ascii=False))
+    show_values(answer.to_json(stack))
 
 
 def show_answer(answer: "Answer", hours: bool) -> None:

@@ -4,7 +4,7 @@ import json
 
 import typer
 
-from videochat.cli.display import show
+from videochat.cli.display import say, show
 from videochat.cli.options import Json
 
 app = typer.Typer(help="Show where the cache is and how large, or clear it.")
@@ -30,4 +30,7 @@ def clear(as_json: Json = False) -> None:
     from videochat import cache
 
     freed = cache.clear()
+    left, _ = cache.size()
+    if left:
+        say(f"note: what is kept of {left} video{'s' * (left > 1)} stays: being watched now")
     show(json.dumps({"freed": freed}) if as_json else f"freed {freed / 2**20:.1f} MB")

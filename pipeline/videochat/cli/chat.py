@@ -1,20 +1,23 @@
 """`videochat chat`."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from videochat.cli.ask import show_answer, show_json
-from videochat.cli.display import finish, progress, say, say_faults
-from videochat.cli.options import Device, Hosts, Json, Model, Quiet, Settings, StackName, open_stack
+from videochat.cli.display import finish, progress, say, say_faults, show
+from videochat.cli.options import Device, Hosts, Json, Model, Quiet, Settings, StackName, here, open_stack
 from videochat.clock import needs_hours
 from videochat.errors import LLMError, StackError
 
 
 def chat(
-    media: Annotated[list[Path], typer.Argument(metavar="MEDIA...", help="Videos or images.", readable=False)],
+    media: Annotated[
+        list[Path], typer.Argument(metavar="MEDIA...", help="Videos or images.", readable=False, callback=here)
+    ],
     config: StackName = "offline",
     settings: Settings = None,
     llm: Model = None,
@@ -50,7 +53,13 @@ def chat(
 
 
 def _read_question() -> str:
+    typed = sys.stdin.isatty()
+    if typed:
+        with suppress(ImportError):  # not on Windows
+            import readline  # noqa: F401 - gives `input` arrow keys and the questions before
     try:
-        return input("> " if sys.stdin.isatty() else "").strip()
+        return input("> " if typed else "").strip()
     except EOFError:
+        if typed:
+            show()  # the shell's prompt gets a line of its own
         return ""

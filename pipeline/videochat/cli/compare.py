@@ -1,6 +1,5 @@
 """`videochat compare`."""
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -8,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from videochat.cli.display import progress, say, show, table
+from videochat.cli.display import progress, say, show, show_values, table
 from videochat.cli.options import Device, Hosts, Json, Media, Model, Quiet, Settings, open_stack
-from videochat.cli.questions import read_questions
+from videochat.cli.questions import is_question, read_questions
 from videochat.clock import needs_hours, span_stamp
 from videochat.errors import StackError
 
@@ -48,14 +47,15 @@ def compare(
     "questions": [{"question", "answers": [...]}, ...]}. Answers come in the order of the stacks.
     """
     from videochat.compare import compare
+    from videochat.save import check_file
 
     if not config or len(config) < 2:
         raise typer.BadParameter("give at least two stacks: -c offline -c other.yaml", param_hint="-c")
     asked = [*(questions or ()), *(read_questions(file) if file else ())]
-    if not asked or not all(map(str.strip, asked)):
+    if not asked or not all(map(is_question, questions or ())):
         raise typer.BadParameter('give a question in quotes, "What moves?", or a file of them: --questions FILE')
-    if html is not None and not html.parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {html.parent}", param_hint="--html")
+    if html is not None:
+        check_file(html, [video, *map(Path, config), *([file] if file else ())])
     stacks = [open_stack(name, settings, llm, device, hosts) for name in config]
     _tell_apart(stacks, config)
     about = stacks[0].plan(video).video
@@ -71,7 +71,7 @@ def compare(
             found = [{"question": asked[i], "answers": [row.to_json() for row in group]} for i, group in _groups(rows)]
             one = file is None and len(asked) == 1
             facts = found[0] if one else {"video": about.to_json(), "questions": found}
-            show(json.dumps(facts, ensure_ascii=False))
+            show_values(facts)
         elif rows:
             _show(rows, hours)
         if rows and html is not None:
@@ -105,8 +105,10 @@ def _show(rows: "Sequence[Row]", hours: bool) -> None:
     by_stack: dict[int, list[Row]] = {}
     for row in rows:
         by_stack.setdefault(row.place[1], []).append(row)
-    costs = ("stack", "watch s", "watch MB", "answer MB", "visual", "lines", "faults")
-    table(costs, [_cost(by_stack[number]) for number in sorted(by_stack)], right=costs[1:])
+    gpu = any(one.gpu is not None for row in rows for one in (row.watched.peak, row.peak))
+    sizes = ("watch MB", "answer MB", *(("watch GPU MB", "answer GPU MB") if gpu else ()))
+    costs = ("stack", "watch s", *sizes, "visual", "lines", "faults")
+    table(costs, [_cost(by_stack[number], gpu) for number in sorted(by_stack)], right=costs[1:])
 
 
 def _cells(row: "Row", hours: bool) -> list[object]:
@@ -120,14 +122,20 @@ def _cells(row: "Row", hours: bool) -> list[object]:
     return [row.stack, said, "\n".join(times[:_SHOWN] + more), f"{row.first:.2f}", f"{row.seconds:.2f}", tokens]
 
 
-def _cost(rows: "Sequence[Row]") -> list[object]:
+def _cost(rows: "Sequence[Row]", gpu: bool) -> list[object]:
+    """Return the cells of a stack: with `gpu`, what torch had allocated there stands beside the process's memory."""
     watched = rows[0].watched
-    memory = (watched.peak, *(row.peak for row in rows))
-    watching, *answering = (one.process if one.gpu is None else one.gpu for one in memory)
-    highest = max((size for size in answering if size is not None), default=None)
-    sizes = ("" if size is None else f"{size / 1e6:.0f}" for size in (watching, highest))
+    sizes = [_megabytes(watched.peak.process), _megabytes(*(row.peak.process for row in rows))]
+    if gpu:
+        sizes += [_megabytes(watched.peak.gpu), _megabytes(*(row.peak.gpu for row in rows))]
     visual = max(row.visual for row in rows)
     return [rows[0].stack, f"{watched.seconds:.2f}", *sizes, visual, watched.lines, len(watched.faults)]
+
+
+def _megabytes(*sizes: int | None) -> str:
+    """Return the highest of some sizes in bytes; nothing where none is known."""
+    highest = max((size for size in sizes if size is not None), default=None)
+    return "" if highest is None else f"{highest / 1e6:.0f}"
 
 
 def _write_page(

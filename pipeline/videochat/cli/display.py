@@ -1,5 +1,6 @@
 """What people see: progress, tables, and text that was perceived or generated, made safe for a terminal."""
 
+import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +31,16 @@ def plain(text: str) -> str:
 def show(text: str = "", end: str = "\n") -> None:
     """Print a result."""
     print(plain(text), end=end, flush=True)
+
+
+def show_values(values: Any) -> None:
+    """Print a result as one line of JSON, with what could play with a terminal as escapes: nothing is lost."""
+    text = json.dumps(values, ensure_ascii=False)
+    print(_CONTROL.sub(_escaped, text), flush=True)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return re.sub("....", r"\\u\g<0>", found[0].encode("utf-16-be", "surrogatepass").hex())
 
 
 def say(text: str) -> None:

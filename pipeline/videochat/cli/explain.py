@@ -1,12 +1,11 @@
 """`videochat explain`."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from videochat.cli.display import show
+from videochat.cli.display import show, show_values
 from videochat.cli.options import Json
 
 
@@ -20,7 +19,7 @@ def explain(
 
     found = explain(folder, line)
     if as_json:
-        show(json.dumps(found, ensure_ascii=False))
+        show_values(found)
         return
     show(f"line {line}: {found['text']}")
     for record in found["records"]:

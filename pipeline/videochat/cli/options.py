@@ -1,14 +1,18 @@
 """The options that commands share."""
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from videochat.clock import parse
+from videochat.errors import VideoError
 
 if TYPE_CHECKING:
     from videochat.stack import Stack
+
+Given = TypeVar("Given", Path, list[Path])
 
 
 def _time(text: str) -> float:
@@ -18,7 +22,23 @@ def _time(text: str) -> float:
         raise typer.BadParameter(str(error)) from None
 
 
-Media = Annotated[Path, typer.Argument(metavar="VIDEO", help="A video, a sound file or an image.", readable=False)]
+def here(media: Given) -> Given:
+    """Return what an argument names: one path or several.
+
+    Raises:
+        VideoError: if one is an address.
+    """
+    for path in media if isinstance(media, list) else [media]:
+        if re.match("[a-z][a-z0-9+.-]+:/", str(path)) and not path.exists():
+            address = str(path).replace(":/", "://", 1)  # a path has each slash once
+            raise VideoError(f"{address}: is an address, and only files on this machine are read: download it first")
+    return media
+
+
+Media = Annotated[
+    Path,
+    typer.Argument(metavar="VIDEO", help="A video, a sound file or an image.", readable=False, callback=here),
+]
 StackName = Annotated[
     str, typer.Option("--config", "-c", metavar="STACK", help="A stack: a name in configs/ or a YAML file.")
 ]
@@ -51,5 +71,4 @@ def open_stack(
     """Load the stack that the options of a command describe."""
     from videochat.stack import load
 
-    chosen = [*(settings or ()), *([f"device={device}"] if device else ())]
-    return load(name, chosen, llm, hosts or ())
+    return load(name, settings or (), llm, hosts or (), device)

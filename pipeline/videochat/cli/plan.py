@@ -1,9 +1,8 @@
 """`videochat plan`."""
 
-import json
 from typing import TYPE_CHECKING
 
-from videochat.cli.display import show, table
+from videochat.cli.display import show, show_values, table
 from videochat.cli.options import Device, From, Hosts, Json, Media, Model, Settings, StackName, To, open_stack
 from videochat.clock import needs_hours, span_stamp
 
@@ -25,7 +24,7 @@ def plan(
     """Show what a watch would do: windows, frames, cache hits, downloads. Loads nothing."""
     found = open_stack(config, settings, llm, device, hosts).plan(video, start, end)
     if as_json:
-        show(json.dumps(found.to_json(), ensure_ascii=False))
+        show_values(found.to_json())
     else:
         _show(found)
 

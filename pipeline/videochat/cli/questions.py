@@ -1,12 +1,18 @@
-"""Files of questions for `videochat compare`."""
+"""Questions on the command line, and files of them for `videochat compare`."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from videochat.errors import Problem, StackError
+
+
+def is_question(text: str) -> bool:
+    """Return whether an argument may be a question: not nothing, and no file that one was forgotten after."""
+    return bool(text.strip()) and not os.path.isfile(text)
 
 
 def read_questions(file: Path) -> list[str]:

@@ -1,12 +1,11 @@
 """`videochat watch`."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from videochat.cli.display import finish, progress, say, show, show_ledger
+from videochat.cli.display import finish, progress, say, show, show_ledger, show_values
 from videochat.cli.options import Device, From, Hosts, Json, Media, Model, Quiet, Settings, StackName, To, open_stack
 
 
@@ -37,7 +36,7 @@ def watch(
         save(context, out)
         say(f"written to {out}")
     if as_json:
-        show(json.dumps(context.to_json(), ensure_ascii=False))
+        show_values(context.to_json())
     else:
         for line in context.lines():
             show(line.text)
