@@ -161,7 +161,7 @@ def _summary(folder: Path, size: Size) -> None:
         model.generation_config.min_new_tokens = size.tokens["summary"]
         return model
 
-    _build(build, size, folder)
+    _build(build, size, folder, unsaid=3)
 
 
 _SAVE: Mapping[str, Callable[[Path, Size], None]] = {
@@ -183,8 +183,12 @@ def _tower(size: Size) -> dict[str, int]:
     }
 
 
-def _build(build: Callable[[], Any], size: Size, folder: Path, louder: Sequence[int] = ()) -> None:
-    """Write a model; the embeddings of the words `louder` are wider, so that they are said more often."""
+def _build(build: Callable[[], Any], size: Size, folder: Path, louder: Sequence[int] = (), unsaid: int = 0) -> None:
+    """Write a model.
+
+    The embeddings of the words `louder` are wider, so that they are said more often; the first so many, `unsaid`, which
+    are no words, weigh nothing, for an answer of them alone would be empty.
+    """
     import torch
 
     torch.manual_seed(0)
@@ -195,6 +199,8 @@ def _build(build: Callable[[], Any], size: Size, folder: Path, louder: Sequence[
                 torch.nn.init.normal_(weights, std=size.spread)
         if louder:
             model.get_input_embeddings().weight.data[louder] *= 2
+    if unsaid:
+        model.get_output_embeddings().weight.data[:unsaid] = 0
     model.save_pretrained(folder)
 
 

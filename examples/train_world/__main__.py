@@ -4,7 +4,7 @@
 
 Everything is made here: the world, a language model of a million weights that text alone teaches to read, and a network
 whose ViT and Q-Former have learnt to see, as BLIP-2's had. What is seen reaches the language model by what `videochat
-train` trains, and by nothing else. Some 15 minutes of one CPU core; docs/learn_train.md shows what came of it.
+train` trains, and by nothing else. Some 20 minutes of one CPU core; docs/learn_train.md shows what came of it.
 """
 
 import argparse
@@ -18,13 +18,6 @@ import torch
 from eye import save_network
 
 from reader import save_reader
-
-STACK = """\
-extends: embed
-device: cpu
-perceive: {{embed: {{checkpoint: {network}, frames: 8}}}}
-llm: {{model: {llm}, max_tokens: 24}}
-"""
 
 
 def main() -> None:
@@ -47,17 +40,20 @@ def main() -> None:
     shared = {"llm": f"{here}/llm", "warmup": 0.1, "augment": {"crop": 1.0}, "workers": 1}
     shared |= {"device": "cpu", "log_every": 25, "save_every": 250, "batch": {"video": 8, "image": 8}}
     captions = [f"{world}/captions.json", f"{world}/images.json"]
-    one = {"model": f"{here}/untrained", "data": captions, "length": 128, "steps": asked.steps, "lr": asked.rate}
-    two = {"model": f"{here}/stage1", "data": f"{here}/talks.json", "root": str(world)}
-    two |= {"steps": asked.steps // 3, "lr": asked.rate / 3}
+    stage1 = {"model": f"{here}/untrained", "data": captions, "length": 128, "steps": asked.steps, "lr": asked.rate}
+    stage2 = {"model": f"{here}/stage1", "data": f"{here}/talks.json", "root": str(world)}
+    stage2 |= {"steps": asked.steps // 3, "lr": asked.rate / 3}
     (here / "talks.json").write_text(json.dumps(short_talks(world)))
-    for stage, own in (("stage1", one), ("stage2", two)):
+    for stage, own in (("stage1", stage1), ("stage2", stage2)):
         file = here / f"{stage}.yaml"
         file.write_text(json.dumps(shared | own | {"out": f"{here}/{stage}"}))  # JSON is YAML
         if not (here / stage / "trained.json").exists():
             videochat("train", stage, file)
     for name, network in (("untrained", "untrained"), ("trained", "stage2")):
-        (here / f"{name}.yaml").write_text(STACK.format(network=here / network, llm=here / "llm"))
+        perceive = {"embed": {"checkpoint": f"{here}/{network}", "frames": 8}}
+        llm = {"model": f"{here}/llm", "max_tokens": 24}
+        stack = {"extends": "embed", "device": "cpu", "perceive": perceive, "llm": llm}
+        (here / f"{name}.yaml").write_text(json.dumps(stack))
     stacks = ["-c", here / "trained.yaml", "-c", here / "untrained.yaml"]
     videochat("eval", world, *stacks, "-o", here / "answers", check=False)  # an empty answer is a failed one
 

@@ -64,6 +64,8 @@ def stills(videos: int, things: int, prepare: Preprocess) -> tuple[Tensor, Tenso
     chance = np.random.default_rng(SEED)
     pictures, captions = [], []
     for forward, _ in plan(SEED, videos, things):
+        if forward.clip.split == "test":  # which shows what is held out
+            continue
         frames = draw(forward.clip, forward.log)
         chosen = chance.choice(len(frames), STILLS, replace=False)
         pictures.append(prepare(torch.from_numpy(np.stack([frames[i] for i in chosen])), torch.float16))

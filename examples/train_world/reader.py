@@ -60,7 +60,7 @@ def save_reader(folder: Path, things: int, steps: int, batch: int = 16) -> None:
 def read_world(videos: int, things: int) -> Iterator[Told]:
     """Yield what is told of videos and of their reverses."""
     for pair in plan(SEED, videos, things):
-        for one in pair:
+        for one in pair if pair[0].clip.split == "train" else ():  # the rest shows what is held out
             author = Author(np.random.default_rng([one.clip.index, not one.log.forward]))
             talk = [(question["question"], question["answer"]) for question in one.questions]
             yield Told(caption(author, one.log), still_caption(one.log, one.log.frames // 2), talk)

@@ -16,7 +16,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -147,12 +147,12 @@ def _bytes(paths: Iterable[Path]) -> int:
 
 def _in_use(folder: Path) -> bool:
     """Return whether a process is at work on a video."""
-    with ExitStack() as held:
-        for lock in folder.glob("*/.lock"):
-            try:
-                held.enter_context(FileLock(lock).acquire(timeout=0))
-            except Timeout:
-                return True
+    for lock in folder.glob("*/.lock"):
+        try:
+            with FileLock(lock, timeout=0):
+                continue
+        except Timeout:
+            return True
     return False
 
 

@@ -8,6 +8,7 @@ subtitles.srt, subtitles.vtt    speech and on-screen text
 """
 
 import json
+import os
 import platform
 from collections.abc import Iterable, Iterator
 from importlib.metadata import version
@@ -33,7 +34,8 @@ def check_folder(folder: Path) -> None:
         StackError: if they cannot.
     """
     try:
-        there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        places = (folder.absolute(), *folder.absolute().parents)
+        there = next(path for path in places if path.exists() or path.is_symlink())  # a link may lead nowhere
         TemporaryFile(dir=there).close()  # what permissions say is not all: the disk may be read-only
     except OSError as error:
         raise _unwritable(folder, error) from None
@@ -50,13 +52,14 @@ def check_file(file: Path, kept: Iterable[Path] = ()) -> None:
         StackError: if it cannot.
     """
     try:
-        if not file.parent.is_dir():
-            raise StackError(f"cannot write to {file}: there is no folder {file.parent}")
+        parent = Path(os.path.realpath(file)).parent  # of what a link leads to, for that is written
+        if not parent.is_dir():
+            raise StackError(f"cannot write to {file}: there is no folder {parent}")
         if file.exists() and not file.is_file():
             raise StackError(f"cannot write to {file}: it is {'a folder' if file.is_dir() else 'no plain file'}")
-        if file.exists() and any(path.exists() and file.samefile(path) for path in kept):
+        if file.exists() and any(os.path.exists(path) and file.samefile(path) for path in kept):
             raise StackError(f"cannot write to {file}: it is read, and would be lost")
-        TemporaryFile(dir=file.parent).close()
+        TemporaryFile(dir=parent).close()
     except OSError as error:
         raise _unwritable(file, error) from None
 

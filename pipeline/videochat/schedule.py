@@ -23,7 +23,7 @@ from videochat.window import Chunk, Cue, Frame, Span, Want, Window, sample_times
 
 Samples = npt.NDArray[np.float32]
 
-_FILLING = 0.1  # seconds at the end of a file of sound that may not be of the sound, though its duration counts them
+_PADDING = 0.1  # seconds of silence that fill an encoder's last packet: a file's duration counts them, none decodes
 
 
 class Place(NamedTuple):
@@ -171,11 +171,11 @@ def _cut(chunks: Sequence[Chunk], start: float, end: float, rate: int) -> Sample
 def _close(task: Task, span: Span, video: Video, window: _Open, cues: Sequence[Cue]) -> Window | None:
     """Return the window, or None if nothing came for it.
 
-    Sound may end without damage before the pictures do, or before what an encoder filled up its last packet with:
-    a window that sees no pictures then comes without samples.
+    Sound may end without damage before the pictures do, or before an encoder's padding does: a window that sees no
+    pictures then comes without samples.
     """
-    filling = 0 < video.duration - _FILLING <= span.start
-    ended = not task.sampling.pictures and (video.has_pictures or filling)
+    padding = 0 < video.duration - _PADDING <= span.start
+    ended = not task.sampling.pictures and (video.has_pictures or padding)
     heard = window.audio is not None and (window.audio.size > 0 or ended)
     read = task.sampling.subtitles and video.subtitles is not None
     if not heard and not read and len(window.frames) <= window.lead:

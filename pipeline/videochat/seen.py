@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from videochat.stack import Stack
 
 Shown = Sequence[Tokens | Frames]  # of one video
+_LATE = 0.1  # seconds: where the sound begins earlier, as in .ts and .flv, the first picture may come so late
 _TOLD = ("frame_count", "times", "spans")  # placeholders
 
 
@@ -64,13 +65,13 @@ def _embedded(context: Context) -> list[Record]:
 
 
 def _frames(stack: "Stack", context: Context) -> Shown:
-    """Return the frames that the language model wants to see itself."""
+    """Return the frames that the language model wants to see itself, each once: of a still, one."""
     sampling = stack.llm.sampling()
     start, end = context.span
     last = end if context.at is None else min(end, context.at)
     if sampling is None or not sampling.pictures or not context.video.has_pictures or start > last:
         return ()
     wants = (Want(time, sampling.side) for time in sample_times(Span(start, last), sampling))
-    frames = stack.reader.frames(context.video, wants)
-    found = tuple(frame for frame in frames if context.at is None or frame.time <= context.at)
+    frames = {frame.time: frame for frame in stack.reader.frames(context.video, wants)}
+    found = tuple(f for f in frames.values() if context.at is None or f.time <= max(context.at, start + _LATE))
     return [Frames(found)] if found else ()

@@ -79,14 +79,17 @@ def test_one_argument_is_no_question(clip: Path, cheap: Path) -> None:
 
 
 def test_a_question_that_was_forgotten(clip: Path, cheap: Path) -> None:
-    for question, words in (("", "is empty"), (" \n", "is empty"), (clip, "is a file"), ("what?" * 2000, "")):
-        done = run("ask", clip, question, "-c", cheap)
-        if words:
-            assert f"the last argument {words}: give a question" in complaint(done, 2)
-        else:
-            assert (done.code, done.out) == (0, "It is red.\n")
-    for question in ("", clip):
-        assert "give a question in quotes" in complaint(run("compare", clip, question, *("-c", cheap) * 2), 2)
+    for question, words in (("", "the question is empty"), (" \n", "the question is empty"), (clip, "is a file: give")):
+        assert words in complaint(run("ask", clip, question, "-c", cheap), 2)
+        assert words in complaint(run("compare", clip, "What?", question, *("-c", cheap) * 2), 2)
+
+
+@pytest.mark.parametrize("question", ["describe", "What?", "what?" * 2000])
+def test_a_question_may_be_called_like_a_file(question: str, clip: Path, cheap: Path, here: Path) -> None:
+    for name in ("describe", "What?"):
+        (here / name).write_text("in the way")
+    assert run("ask", clip, question, "-c", cheap).out == "It is red.\n"
+    assert run("compare", clip, question, *("-c", cheap) * 2).code == 0
 
 
 @pytest.mark.parametrize("at", ["-1", "later", "1:99", "inf", ""])

@@ -81,7 +81,7 @@ def test_no_video(make_file: Callable[[Path], Path], words: str, cheap: Path, tm
 
 
 @pytest.mark.parametrize(
-    "address", ["https://example.org/a.mp4", "file://localhost/a.mp4", "rtsp://1.2.3.4:554/a?b=c:/d"]
+    "address", ["https://example.org/a.mp4", "file://localhost/a.mp4", "rtsp://1.2.3.4:554/a?b=c:/d", "HTTPS://a.org/b"]
 )
 def test_an_address_is_no_file(address: str, clip: Path, cheap: Path) -> None:
     for words in (

@@ -1,10 +1,13 @@
 """`videochat cache` and `videochat cache clear`."""
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
 
+import videochat.watch
 from command_line import complaint, run
 
 
@@ -49,7 +52,7 @@ def test_what_is_being_watched_is_left(
     (lock,) = tmp_path.glob("*/*/.lock")
     with FileLock(lock):
         done = run("cache", "clear")
-        assert (done.code, done.err) == (0, "note: what is kept of 1 video stays: being watched now\n")
+        assert (done.code, done.err) == (0, "note: 1 video stayed in the cache: being watched now\n")
         assert list(tmp_path.rglob("records.jsonl"))
     done = run("cache", "clear")
     assert (done.code, done.err) == (0, "")
@@ -66,6 +69,23 @@ def test_what_to_do_where_the_cache_cannot_take_more(
     message = complaint(run("watch", clip, "-c", cheap), 1)
     assert str(folder) in message
     assert message.endswith("; set VIDEOCHAT_CACHE to another folder\n")
+
+
+def test_what_to_do_where_the_cache_is_cleared_in_the_middle_of_a_watch(
+    clip: Path, cheap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refine(*arguments: Any) -> Any:
+        shutil.rmtree(tmp_path)
+        return refined(*arguments)
+
+    refined = videochat.watch.refine
+    monkeypatch.setenv("VIDEOCHAT_CACHE", str(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr("videochat.watch.refine", refine)
+        message = complaint(run("watch", clip, "-c", cheap), 1)
+    assert str(tmp_path) in message
+    assert message.endswith("; the cache was cleared meanwhile: run it again\n")
+    assert run("watch", clip, "-c", cheap).code == 0
 
 
 def test_wrong_use() -> None:

@@ -136,7 +136,8 @@ def test_a_bad_file(clip: Path, cheap: Path, tmp_path: Path, name: str, data: by
 
 @pytest.mark.parametrize("questions", [(), ("",), ("What?", " \n")])
 def test_no_question(clip: Path, cheap: Path, questions: tuple[str, ...]) -> None:
-    assert "--questions FILE" in complaint(run("compare", clip, *questions, "-c", cheap, "-c", cheap), 2)
+    words = "the question is empty" if questions else "--questions FILE"
+    assert words in complaint(run("compare", clip, *questions, "-c", cheap, "-c", cheap), 2)
 
 
 def test_one_stack_is_not_enough(clip: Path, cheap: Path) -> None:
@@ -199,6 +200,7 @@ def test_html(clip: Path, cheap: Path, other: Path, tmp_path: Path) -> None:
         ("other.yaml/out.html", "there is no folder"),
         ("x" * 300, "name too long"),
         ("pipe", "it is no plain file"),
+        ("link to nowhere", "there is no folder"),
     ],
 )
 def test_html_that_cannot_be_written_is_refused_before_any_work(
@@ -208,6 +210,7 @@ def test_html_that_cannot_be_written_is_refused_before_any_work(
     video = Path(shutil.copy(clip, tmp_path / "clip.mp4"))
     (tmp_path / "asked.txt").write_text("What?")
     os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link to nowhere").symlink_to(tmp_path / "none" / "out.html")
     before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     asked = ("--questions", tmp_path / "asked.txt")
     done = run("compare", video, *asked, "-c", cheap, "-c", other, "--html", tmp_path / place)
@@ -220,6 +223,16 @@ def test_a_page_may_have_any_name_and_is_written_anew(clip: Path, cheap: Path, o
     for name in ("x" * 255, "x" * 255, "東京 é.html"):
         assert run("compare", clip, "What?", "-c", cheap, "-c", other, "--html", tmp_path / name).code == 0
         assert "It is red." in (tmp_path / name).read_text(encoding="utf-8")
+
+
+def test_through_a_link_a_page_goes_to_where_it_leads(clip: Path, cheap: Path, other: Path, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (link := tmp_path / "out.html").symlink_to(page := tmp_path / "site" / "page.html")
+    for _ in range(2):  # a link to nothing yet, and one to a page
+        assert run("compare", clip, "What?", "-c", cheap, "-c", other, "--html", link).code == 0
+        assert link.readlink() == page
+        assert "It is red." in page.read_text(encoding="utf-8")
+        page.write_text("old")
 
 
 def test_a_page_that_fails_at_the_end_loses_no_answer(

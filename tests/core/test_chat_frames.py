@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from components import Counting
+from components import Counting, Film, FilmReader
 from media import make, read_index
 from speakers import Talker
-from videochat import Frames, Sampling, Span, Stack, StackError, Text
+from videochat import Frames, Reader, Sampling, Span, Stack, StackError, Text
 from videochat.prompt import Part
 from videochat.window import sample_times
 
@@ -30,7 +30,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make(tmp_path_factory.mktemp("clips") / "clip.mp4", frames=100, size=(160, 96)).path  # 25 a second
 
 
-def stack(llm: Talker, reader: Counting | None = None) -> Stack:
+def stack(llm: Talker, reader: Reader | None = None) -> Stack:
     return Stack(read=reader or Counting(), llm=llm, prompt="frames")
 
 
@@ -76,7 +76,20 @@ def test_at_the_first_moment_the_first_frame_is_shown(clip: Path) -> None:
     made = stack(llm)
     "".join(made.chat(made.watch(clip, at=0.0)).ask("What?"))
     (frames,) = seen(llm)
-    assert {read_index(frame.image) for frame in frames.frames} == {0}
+    assert [read_index(frame.image) for frame in frames.frames] == [0], "once, though five were asked for"
+
+
+@pytest.mark.parametrize(("first", "at", "shown"), [(0.05, 0.0, [0.05]), (0.05, 0.3, [0.05]), (0.5, 0.0, None)])
+def test_the_first_frame_may_come_a_little_after_the_sound(first: float, at: float, shown: list[float] | None) -> None:
+    llm = Seer()
+    made = stack(llm, FilmReader(Film([first, 1.0, 2.0], 3.0, [(0.0, 3.0)])))
+    context = made.watch(Path(__file__), at=at)
+    if shown is None:
+        with pytest.raises(StackError, match="nothing to show"):
+            made.chat(context)
+        return
+    "".join(made.chat(context).ask("What?"))
+    assert [list(frames.times) for frames in seen(llm)] == [shown]
 
 
 def test_each_prompt_begins_as_the_one_before(clip: Path) -> None:

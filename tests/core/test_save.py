@@ -147,6 +147,17 @@ def test_a_place_that_nobody_can_write_to_is_refused_beforehand(tmp_path: Path) 
         check_folder(tmp_path / ("x" * 300))
 
 
+def test_a_link_that_leads_nowhere_is_refused_beforehand(context: Context, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "none")
+    for place in ("link", "link/out"):
+        with pytest.raises(StackError, match="cannot write to "):
+            check_folder(tmp_path / place)
+    (tmp_path / "none").mkdir()
+    check_folder(tmp_path / "link")
+    save(context, tmp_path / "link")
+    assert {path.name for path in (tmp_path / "none").iterdir()} == FILES
+
+
 def test_to_check_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "old.html").write_text("mine")
     check_folder(tmp_path / "a" / "b")

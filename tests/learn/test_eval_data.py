@@ -62,3 +62,10 @@ def test_twins_count_as_two_in_their_category(limit: int) -> None:
 def test_two_questions_of_one_video_are_no_twins() -> None:
     whole = dataset([("1", "a", False), ("1", "a", False), ("2", "a", False)])
     assert [example.id for example in whole.chosen((), 1)] == ["0"]
+
+
+def test_nor_is_the_same_question_of_two_moments() -> None:
+    whole = Dataset(Videos(Path()))
+    video = Path("1.mp4")
+    whole.examples += [Example(str(at), video, "Who is there?", "Ross", "a", "1", at=float(at)) for at in range(3)]
+    assert [example.id for example in whole.chosen((), 2)] == ["0", "1"]

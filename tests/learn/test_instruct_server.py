@@ -174,3 +174,22 @@ def test_a_server_that_fails_at_one_request_is_not_gone(clips: Path) -> None:
         assert (done.code, len(server.requests)) == (5, 3)
     assert done.json["stopped"] is None
     assert [row["video"] for row in done.json["rejected"]] == ["a.mp4"]
+
+
+def test_what_is_asked_again_in_vain_stays_set_aside(clips: Path) -> None:
+    words = (clips, "--make", "descriptions", "--jobs", "1")
+    with serving(stream("Too short."), stream("Too short."), stream("Too brief.")) as server:
+        assert instruct(server.url, *words).code == 4
+        first = lines("rejected.jsonl")
+        assert [row["raw"] for row in first] == ["Too short.", "Too brief."]
+        asked = len(server.requests)
+        server.steps = (*server.steps[:1] * asked, error(500, "lost"), error(500, "lost"), stream("No."))
+        assert instruct(server.url, *words, "--retry").code == 4
+        failed, other = lines("rejected.jsonl")
+        assert (failed["video"], other["video"], other["raw"]) == ("a.mp4", "b.mp4", "No.")
+        assert "500, the server failed" in failed["reason"]
+    done = instruct(server.url, *words, "--retry", "--json")
+    assert (done.code, len(done.json["rejected"])) == (4, 2)
+    assert done.err.startswith("set aside: a.mp4: descriptions: it has 2 words")
+    assert "stopped, and the same command goes on from here" in done.err
+    assert lines("rejected.jsonl") == [first[0], other]

@@ -344,14 +344,23 @@ def test_or_is_left_out_and_told(world: Path, tmp_path: Path, damaged: Path) -> 
     assert "2 times one could not be read" in done.out
 
 
-def test_what_cannot_be_read_is_remembered_once_however_often_it_is_drawn(
-    world: Path, tmp_path: Path, damaged: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_cannot_be_read_is_remembered_once_however_often_it_is_drawn_and_beyond_an_interruption(
+    world: Path, tmp_path: Path, damaged: Path
 ) -> None:
-    found: list[list[str]] = []
-    monkeypatch.setattr("accelerate.utils.gather_object", lambda unread: found.append(unread) or unread)
-    values = {"data": damaged, "eval": damaged, "eval_every": 1, "bad": "skip", "steps": 5}
-    assert train("stage1", config(world, tmp_path / "c.json", **values))["unreadable"] == 5
-    assert [len(unread) for unread in found] == [1]
+    values = {"data": damaged, "eval": damaged, "eval_every": 1, "bad": "skip", "steps": 5, "save_every": 4}
+    file = config(world, tmp_path / "c.json", **values)
+    told = train("stage1", file)
+    assert told["unreadable"] == 5
+    (unread,) = told["unread"]
+    checkpoints = tmp_path / "c" / "checkpoints"
+    history = json.loads((checkpoints / "checkpoint-4" / "trainer_state.json").read_text())["log_history"]
+    assert [entry for row in history for entry in row.get("unread", ())] == [unread]
+    shutil.rmtree(checkpoints / "checkpoint-5")
+    (tmp_path / "c" / "trained.json").unlink()
+    videos = tmp_path / "videos"
+    (videos / "001.mp4").write_bytes((videos / "000.mp4").read_bytes())  # it can be read from now on
+    told = train("stage1", file)
+    assert (told["resumed"], told["unreadable"], told["unread"]) == (4, 4, [unread])
 
 
 def test_out_of_memory_says_what_helps(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,10 @@
 """A server that does what servers do wrong, through LangChain: one clear error, soon, without secrets."""
 
+import socket
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 
@@ -23,6 +25,7 @@ from openai_server import (
     usage_event,
 )
 from videochat import Generation, LLMError, Message, Reply, Text, Usage
+from videochat.errors import UnreachableError
 from videochat_plugins.llm import remote
 from videochat_plugins.llm.langchain import LangChain
 from videochat_plugins.llm.langchain_failure import of_error
@@ -83,6 +86,21 @@ def fails(step_or_url: Step | str, *words: str, tries: int = 1, **options: objec
 def test_refused_connection() -> None:
     url = f"http://127.0.0.1:{closed_port()}/v1"
     fails(url, url, "cannot connect", "3 tries", "is the server running")
+
+
+def test_who_is_not_let_in_has_not_reached_the_server_and_who_waits_for_the_answer_has() -> None:
+    with socket.socket() as door, ExitStack() as queue:
+        door.bind(("127.0.0.1", 0))
+        door.listen(0)
+        for _ in range(4):  # more than may wait: nobody else gets in
+            guest = queue.enter_context(socket.socket())
+            guest.setblocking(False)
+            guest.connect_ex(door.getsockname())
+        with pytest.raises(UnreachableError, match=r"cannot connect within 0\.5 s"):
+            list(ask(f"http://127.0.0.1:{door.getsockname()[1]}/v1", timeout=0.5))
+    with serving(stall) as server, pytest.raises(LLMError, match=r"stalled for 0\.5 s") as caught:
+        list(ask(server, timeout=0.5))
+    assert not isinstance(caught.value, UnreachableError)
 
 
 @pytest.mark.parametrize(

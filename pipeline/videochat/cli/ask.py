@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from videochat.cli.display import finish, progress, say, say_faults, show, show_values
-from videochat.cli.options import At, Device, Hosts, Json, Model, Quiet, Settings, StackName, here, open_stack
-from videochat.cli.questions import is_question
+from videochat.cli.options import At, Device, Hosts, Json, Model, Quiet, Settings, StackName, local, open_stack
+from videochat.cli.questions import check_question
 from videochat.clock import needs_hours, span_stamp, stamp
 from videochat.errors import VideoChatError
 
 if TYPE_CHECKING:
     from videochat.chat import Answer
 
-_QUESTION = 'a question in quotes: videochat ask clip.mp4 "What moves?"'
 _SHOWN = 12  # citations printed below an answer; --json has them all
 
 
@@ -36,10 +35,9 @@ def ask(
 
     *given, question = media
     if not given:
-        raise typer.BadParameter(f"give a video and then {_QUESTION}")
-    if not is_question(question):
-        raise typer.BadParameter(f"the last argument is {'a file' if question.strip() else 'empty'}: give {_QUESTION}")
-    paths = here([Path(text) for text in given])
+        raise typer.BadParameter('give a video and then a question in quotes: videochat ask clip.mp4 "What moves?"')
+    check_question(question)
+    paths = local([Path(text) for text in given])
     stack = open_stack(config, settings, llm, device, hosts)
     videos = [stack.plan(path).video for path in paths]  # before anything is fetched
     prepare([stack.llm])  # before the work of watching

@@ -32,5 +32,5 @@ def clear(as_json: Json = False) -> None:
     freed = cache.clear()
     left, _ = cache.size()
     if left:
-        say(f"note: what is kept of {left} video{'s' * (left > 1)} stays: being watched now")
+        say(f"note: {left} video{'s' * (left > 1)} stayed in the cache: being watched now")
     show(json.dumps({"freed": freed}) if as_json else f"freed {freed / 2**20:.1f} MB")

@@ -9,14 +9,14 @@ import typer
 
 from videochat.cli.ask import show_answer, show_json
 from videochat.cli.display import finish, progress, say, say_faults, show
-from videochat.cli.options import Device, Hosts, Json, Model, Quiet, Settings, StackName, here, open_stack
+from videochat.cli.options import Device, Hosts, Json, Model, Quiet, Settings, StackName, local, open_stack
 from videochat.clock import needs_hours
 from videochat.errors import LLMError, StackError
 
 
 def chat(
     media: Annotated[
-        list[Path], typer.Argument(metavar="MEDIA...", help="Videos or images.", readable=False, callback=here)
+        list[Path], typer.Argument(metavar="MEDIA...", help="Videos or images.", readable=False, callback=local)
     ],
     config: StackName = "offline",
     settings: Settings = None,

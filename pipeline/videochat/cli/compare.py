@@ -1,5 +1,6 @@
 """`videochat compare`."""
 
+import os
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -9,7 +10,7 @@ import typer
 
 from videochat.cli.display import progress, say, show, show_values, table
 from videochat.cli.options import Device, Hosts, Json, Media, Model, Quiet, Settings, open_stack
-from videochat.cli.questions import is_question, read_questions
+from videochat.cli.questions import check_question, read_questions
 from videochat.clock import needs_hours, span_stamp
 from videochat.errors import StackError
 
@@ -52,7 +53,9 @@ def compare(
     if not config or len(config) < 2:
         raise typer.BadParameter("give at least two stacks: -c offline -c other.yaml", param_hint="-c")
     asked = [*(questions or ()), *(read_questions(file) if file else ())]
-    if not asked or not all(map(is_question, questions or ())):
+    for question in questions or ():
+        check_question(question)
+    if not asked:
         raise typer.BadParameter('give a question in quotes, "What moves?", or a file of them: --questions FILE')
     if html is not None:
         check_file(html, [video, *map(Path, config), *([file] if file else ())])
@@ -146,7 +149,7 @@ def _write_page(
 
     text = page(video, stacks[0].reader, questions, [stack.name for stack in stacks], rows)
     try:
-        write_whole(html, text)
+        write_whole(Path(os.path.realpath(html)), text)  # a link stays
     except OSError as error:
         raise StackError(f"cannot write to {html}: {error.strerror or error}") from None
     say(f"written to {html}")

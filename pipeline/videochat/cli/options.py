@@ -22,14 +22,14 @@ def _time(text: str) -> float:
         raise typer.BadParameter(str(error)) from None
 
 
-def here(media: Given) -> Given:
-    """Return what an argument names: one path or several.
+def local(media: Given) -> Given:
+    """Return the path, or the paths, that an argument gives, which must be on this machine: none an address.
 
     Raises:
         VideoError: if one is an address.
     """
     for path in media if isinstance(media, list) else [media]:
-        if re.match("[a-z][a-z0-9+.-]+:/", str(path)) and not path.exists():
+        if re.match("(?i)[a-z][a-z0-9+.-]+:/", str(path)) and not path.exists():
             address = str(path).replace(":/", "://", 1)  # a path has each slash once
             raise VideoError(f"{address}: is an address, and only files on this machine are read: download it first")
     return media
@@ -37,7 +37,7 @@ def here(media: Given) -> Given:
 
 Media = Annotated[
     Path,
-    typer.Argument(metavar="VIDEO", help="A video, a sound file or an image.", readable=False, callback=here),
+    typer.Argument(metavar="VIDEO", help="A video, a sound file or an image.", readable=False, callback=local),
 ]
 StackName = Annotated[
     str, typer.Option("--config", "-c", metavar="STACK", help="A stack: a name in configs/ or a YAML file.")

@@ -7,12 +7,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from videochat.errors import Problem, StackError
 
 
-def is_question(text: str) -> bool:
-    """Return whether an argument may be a question: not nothing, and no file that one was forgotten after."""
-    return bool(text.strip()) and not os.path.isfile(text)
+def check_question(text: str) -> None:
+    """Make sure that an argument is a question: not nothing, and no file that one was forgotten after.
+
+    A name without an ending, such as "describe", is a question even where a file is called so.
+
+    Raises:
+        typer.BadParameter: if it is none.
+    """
+    if not text.strip():
+        raise typer.BadParameter('the question is empty: give one in quotes, "What moves?"')
+    if os.path.splitext(text)[1] and os.path.isfile(text):
+        raise typer.BadParameter(f'{text!r} is a file: give a question in quotes, "What moves?"')
 
 
 def read_questions(file: Path) -> list[str]:

@@ -1,6 +1,5 @@
 """`videochat convert`."""
 
-import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -50,7 +49,7 @@ def register_commands(cli: "typer.Typer") -> None:
         as_json: Json = False,
     ) -> None:
         """Make a folder for `embed.videochat` of the files that VideoChat's makers released."""
-        from videochat.cli.display import progress, say, show
+        from videochat.cli.display import progress, say, show_values
         from videochat_plugins.learn.convert_embed import assemble
         from videochat_plugins.learn.convert_llm import tie
         from videochat_plugins.learn.convert_sizes import read_config
@@ -70,7 +69,7 @@ def register_commands(cli: "typer.Typer") -> None:
             say(f"warning: {warning}")
         facts = _facts(network, precision) | {"folder": None if check else str(out), "warnings": warnings}
         if as_json:
-            show(json.dumps(facts, ensure_ascii=False))
+            show_values(facts)
         else:
             _show(facts, out)
 

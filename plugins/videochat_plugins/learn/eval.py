@@ -1,6 +1,5 @@
 """`videochat eval`."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -75,7 +74,7 @@ def register_commands(cli: "typer.Typer") -> None:
         as_json: Json = False,
     ) -> None:
         """Ask stacks the questions of a dataset and tell how many they answer right, and how many without seeing."""
-        from videochat.cli.display import progress, say, show
+        from videochat.cli.display import progress, say, show_values
         from videochat.cli.options import open_stack
         from videochat_plugins.learn.eval_folder import opened
         from videochat_plugins.learn.eval_formats import read
@@ -109,7 +108,7 @@ def register_commands(cli: "typer.Typer") -> None:
             }
             folder.finish(found, results(examples, systems))
         if as_json:
-            show(json.dumps(found, ensure_ascii=False))
+            show_values(found)
         else:
             show_report(found)
         if out is not None:

@@ -109,7 +109,8 @@ class Dataset:
     def chosen(self, categories: Sequence[str], limit: int | None) -> list[Example]:
         """Return the questions of these categories, in their order; of too many, as many of each as there can be.
 
-        Those that ask the same of one group, a question and its twin on the reversed clip, are never taken apart.
+        Those that ask the same of one group, a question and its twin on the reversed clip, are never taken apart. Of
+        different stretches or moments they are no twins.
 
         Args:
             categories: by their names, or what these begin with before a slash; none for all.
@@ -129,12 +130,13 @@ class Dataset:
         chosen = [example for example in self.examples if fits(example)]
         if limit is None or limit >= len(chosen):
             return chosen
-        together: dict[tuple[str, str, str], list[int]] = {}
+        together: dict[tuple[Any, ...], list[int]] = {}
         for place, example in enumerate(chosen):
-            together.setdefault((example.group, example.category, example.question), []).append(place)
+            of = (example.category, example.group, example.question, *example.stretch[1:])
+            together.setdefault(of, []).append(place)
         seen: Counter[str] = Counter()
         turns = []
-        for (_, category, _), places in together.items():
+        for (category, *_), places in together.items():
             turns.append((seen[category], places))
             seen[category] += len(places)
         taken: list[int] = []

@@ -81,6 +81,7 @@ class Parts:
         self.folder = folder
         self.file = folder / "parts.jsonl"
         self.pieces: dict[str, Piece] = {}
+        self.retried: frozenset[str] = frozenset()  # keys of pieces that are to be made again
         self._adding = Lock()
         if foreign := [name for name in (*RESULTS, FACTS) if (folder / name).exists() and not self.file.exists()]:
             raise StackError(f"{folder} holds {', '.join(foreign)} of other making: take another folder with -o")
@@ -121,24 +122,24 @@ class Parts:
             self.pieces[piece.key] = piece
             file.write(_jsonl([piece.to_json()]))
 
-    def forget_aside(self, entries: Iterable[Entry]) -> None:
-        """Take what is set aside for not made; on disk it stays until it is made again."""
-        for key in [entry.piece.key for entry, reason in _judged(entries) if reason]:
-            del self.pieces[key]
+    def retry_aside(self, entries: Iterable[Entry]) -> None:
+        """Have what is set aside made again; until it is, it stays as it is."""
+        self.retried = frozenset(entry.piece.key for entry, reason in _judged(entries) if reason)
 
     def assemble(self, entries: Iterable[Entry], failed: Iterable[Aside]) -> tuple[list[Entry], list[Aside]]:
         """Write the results whole, in the order of the entries; return what they hold, and what is set aside.
 
         A description or conversation that says just what another video's says is set aside: a model that says the
-        same of two videos has looked at neither.
+        same of two videos has looked at neither. Of what was to be made again and failed, the failure is told.
         """
         kept, aside = list[Entry](), list(failed)
+        told = {(one.video, one.make) for one in aside}
         for entry, reason in _judged(entries):
-            if reason:
+            if not reason:
+                kept.append(entry)
+            elif (entry.video, entry.piece.make) not in told:
                 raw = entry.piece.raw or "\n".join(one.answer for one in entry.piece.rounds)
                 aside.append(Aside(entry.video, entry.piece.make, reason, raw))
-            else:
-                kept.append(entry)
         dialogues = [{"video": one.video, "QA": [{"q": q, "a": a} for q, a in one.rounds]} for one in kept]
         write_whole(self.folder / RESULTS[0], _encoded(json.dumps(dialogues, ensure_ascii=False, indent=1)))
         write_whole(self.folder / RESULTS[1], _jsonl(map(_messages, kept)))

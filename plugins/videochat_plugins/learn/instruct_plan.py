@@ -56,7 +56,7 @@ def forecast(making: Making, sources: Sequence[Source], parts: Parts, retry: boo
     """
     llm = making.stack.llm
     if retry:
-        parts.forget_aside(making.entries(sources, parts))
+        parts.retry_aside(making.entries(sources, parts))
     found = Forecast(len(sources), sum(source.duration for source in sources))
     try:
         llm.count(Text("tokens"))

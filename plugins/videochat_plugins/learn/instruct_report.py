@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import Any, Self
 
 from videochat.cache import identity, write_whole
-from videochat.cli.display import say, show, table
+from videochat.cli.display import say, show, show_values, table
 from videochat.clock import needs_hours, span_stamp
 from videochat_plugins.learn.instruct_parts import FACTS, Aside, Entry, Parts
 from videochat_plugins.learn.instruct_plan import WORDS, Forecast
@@ -79,7 +79,7 @@ class Report:
     def show(self, as_json: bool) -> None:
         """Print it; what went wrong goes to standard error."""
         if as_json:
-            show(json.dumps(self.to_json(), ensure_ascii=False))
+            show_values(self.to_json())
         else:
             self._show_costs()
         for source, first in self.sources.twins:
@@ -117,7 +117,7 @@ def show_forecast(found: Forecast, making: Making, sources: Sources, as_json: bo
     """Print what a run would take, and what keeps it from running here."""
     lacking = making.stack.plan(sources.found[0].path).lacking if sources.found else []
     if as_json:
-        show(json.dumps({**asdict(found), "lacking": lacking}, ensure_ascii=False))
+        show_values({**asdict(found), "lacking": lacking})
     else:
         columns = ("make", "pieces", "requests", "prompt tokens", "answer tokens")
         figures = [(make, *astuple(cost)) for make, cost in found.costs.items()]

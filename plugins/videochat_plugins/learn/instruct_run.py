@@ -78,14 +78,16 @@ class Making:
         return digest([VERSION, source.hash, make, self._seen, self.prompts.digest(make), asked])
 
     def missing(self, source: Source, parts: Parts) -> tuple[str, ...]:
-        """Return what is not made of a video yet, or was made while perceivers faulted."""
+        """Return what is not made of a video yet, was made while perceivers faulted, or is to be made again."""
         found = {make: parts.pieces.get(self.key(source, make)) for make in self.make}
-        return tuple(make for make, piece in found.items() if piece is None or piece.faulty)
+        return tuple(
+            make for make, piece in found.items() if piece is None or piece.faulty or piece.key in parts.retried
+        )
 
     def todo(self, sources: Sequence[Source], parts: Parts, retry: bool = False) -> list[Task]:
-        """Return the videos of which something is missing; with `retry`, what is set aside is missing from now on."""
+        """Return the videos of which something is missing; with `retry`, what is set aside is missing too."""
         if retry:
-            parts.forget_aside(self.entries(sources, parts))
+            parts.retry_aside(self.entries(sources, parts))
         return [Task(source, missing) for source in sources if (missing := self.missing(source, parts))]
 
     def entries(self, sources: Sequence[Source], parts: Parts) -> Iterator[Entry]:

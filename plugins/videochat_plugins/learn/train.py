@@ -1,6 +1,5 @@
 """`videochat train`."""
 
-import json
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,7 +30,7 @@ def register_commands(cli: "typer.Typer") -> None:
         as_json: Json = False,
     ) -> None:
         """Train VideoChat-Embed on captions, or on talks; goes on from where it was interrupted."""
-        from videochat.cli.display import progress, say, show
+        from videochat.cli.display import progress, say, show, show_values
         from videochat_plugins.learn.train_config import read_config
         from videochat_plugins.learn.train_run import prepare
         from videochat_plugins.learn.train_run import train as run
@@ -48,14 +47,14 @@ def register_commands(cli: "typer.Typer") -> None:
                 "left_out": [str(problem) for problem in prepared.problems],
                 "over_long": prepared.over_long(),
             }
-            show(json.dumps(facts, ensure_ascii=False) if as_json else _checked(facts, read.length))
+            show_values(facts) if as_json else show(_checked(facts, read.length))
             return
         with progress(quiet or not first):
             facts = run(prepared, force)
         for told in facts["unread"] if first else ():
             say(f"warning: another clip was taken for one that cannot be read: {told}")
         if first:
-            show(json.dumps(facts, ensure_ascii=False) if as_json else _told(facts))
+            show_values(facts) if as_json else show(_told(facts))
 
 
 def _check_packages(lora: bool) -> None:

@@ -108,7 +108,6 @@ def train(prepared: Prepared, force: bool = False) -> dict[str, Any]:
     """
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # Trainer loads it, and it misses what nothing uses here
     import transformers
-    from accelerate.utils import gather_object  # type: ignore[import-untyped, unused-ignore]
 
     from videochat_plugins.learn.train_log import Log
     from videochat_plugins.learn.train_model import Learner
@@ -155,7 +154,6 @@ def train(prepared: Prepared, force: bool = False) -> dict[str, Any]:
         "seconds": round(time.perf_counter() - began, 1),
         "resumed": step_of(resumed) if resumed else 0,
         "processes": args.world_size,
-        "unread": sorted({*gather_object(sorted(trainer.unread))}),
     }
     if args.process_index == 0:
         _write(learner, prepared, files, facts)
@@ -224,6 +222,7 @@ def _facts(prepared: Prepared, learner: "Learner", history: list[dict[str, Any]]
         "left_out": [str(problem) for problem in prepared.problems],
         "cut": sum(row.get("cut", 0) for row in history),
         "unreadable": sum(row.get("unreadable", 0) for row in history),
+        "unread": sorted({entry for row in history for entry in row.get("unread", ())}),
         "llm": prepared.start.llm.name,
         "space": prepared.start.space,
         "model": prepared.start.model.weights().id,

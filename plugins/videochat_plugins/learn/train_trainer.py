@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.utils import gather_object  # type: ignore[import-untyped, unused-ignore]
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from videochat import UnavailableError
@@ -111,8 +112,9 @@ class JointTrainer(Trainer):
         sizes = learner.network.config
         self.config, self.examples, self.held_out = config, examples, held_out
         self.collate = Collate(sizes.num_queries + sizes.num_extra_queries, pad)
-        self.unread: set[str] = set()  # by this process: each entry once, however often it is drawn
-        self._counts = torch.zeros(2, dtype=torch.long)  # talks cut and clips replaced since the last line of the log
+        self._told: set[str] = set()  # entries that could not be read, of which the log tells: each once
+        self._unread: set[str] = set()  # by this process since the last line of the log
+        self._counts = torch.zeros(2, dtype=torch.long)  # talks cut and clips replaced since then
 
     def get_train_dataloader(self) -> "DataLoader[Any]":
         """Return all batches of the training, as if they were one epoch: resuming skips those that were seen."""
@@ -127,16 +129,21 @@ class JointTrainer(Trainer):
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
         """Take one batch, and note what was cut in it, and what could not be read."""
         unread = inputs.pop("unread")
-        self.unread.update(unread)
+        self._unread.update(unread)
         self._counts += torch.tensor([inputs.pop("cut"), len(unread)])
         return super().training_step(model, inputs, num_items_in_batch)
 
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log, with what was noted on all processes since the last line."""
+    def log(self, logs: dict[str, Any], start_time: float | None = None) -> None:
+        """Log, with what was noted on all processes since the last line: a checkpoint remembers what is logged."""
         if "loss" in logs:
             counts = self.accelerator.reduce(self._counts.to(self.args.device))
             logs |= {"cut": int(counts[0]), "unreadable": int(counts[1])}
             self._counts.zero_()
+        if "loss" in logs or "eval_loss" in logs:
+            new = {*gather_object(sorted(self._unread))} - self._told
+            logs |= {"unread": sorted(new)} if new else {}
+            self._told |= new
+            self._unread.clear()
         super().log(logs, start_time)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
@@ -147,7 +154,7 @@ class JointTrainer(Trainer):
         sums = torch.zeros(2, dtype=torch.float64, device=self.args.device)
         with torch.no_grad():
             for batch in self._loader(self.held_out, _in_order(self.config, self.held_out, self.args)):
-                self.unread.update(batch.pop("unread"))
+                self._unread.update(batch.pop("unread"))
                 del batch["cut"]
                 inputs = {name: values.to(self.args.device) for name, values in batch.items()}
                 sums[0] += model(**inputs, num_items_in_batch=1)["loss"]
