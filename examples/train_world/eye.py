@@ -22,7 +22,7 @@ from videochat_plugins.models.space import space_of
 from videochat_plugins.models.videochat_embed.config import VideoChatEmbedConfig
 from videochat_plugins.models.videochat_embed.network import VideoChatEmbed
 
-SIDE = 84
+SIDE = 112
 VISION = {"hidden_size": 96, "intermediate_size": 192, "num_hidden_layers": 4, "num_attention_heads": 4}
 QFORMER = {"hidden_size": 96, "intermediate_size": 192, "num_hidden_layers": 2, "num_attention_heads": 4}
 SEED, VIDEOS, STILLS = 2, 1500, 4  # of the world that it learns from, at most, and stills of each of its videos
@@ -49,6 +49,7 @@ def save_network(folder: Path, llm: Path, things: int, steps: int) -> None:
         for name, weight in network.named_parameters():
             if weight.ndim > 1 and not name.startswith(("gmhra", "llama_proj")):
                 weight.normal_(0, weight[0].numel() ** -0.5)
+        network.query_tokens.normal_(0, 0.5)  # apart from each other, so that each comes to know words of its own
     size = {"size": {"shortest_edge": SIDE}, "crop_size": {"height": SIDE, "width": SIDE}}
     transformers.CLIPImageProcessorPil(**size).save_pretrained(folder)
     learn(network, *stills(min(VIDEOS, 2 * steps), things, Preprocess.read(folder)), steps)
