@@ -6,7 +6,7 @@ goes on from there: answers, each with the text that ends it, are learnt; all el
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import ValidationError
@@ -18,10 +18,6 @@ from videochat.prompt import Template
 from videochat.registry import registry
 from videochat_plugins.learn.train_config import Config, Stage
 from videochat_plugins.learn.train_data import MEDIA, Medium, Turn
-from videochat_plugins.llm.transformers_prompt import Passage, Writer
-
-if TYPE_CHECKING:
-    from videochat_plugins.llm.transformers import Transformers
 
 # arXiv 2305.06355, section 3.2.3, without its turn markers, which are the chat form's. In stage 2 the instruction comes
 # in a turn of its own, as in the original's code; what is told of a video's frames there is in prompts/embed.txt.
@@ -52,7 +48,7 @@ class Scribe:
         length: tokens from the first answer on, at most.
     """
 
-    def __init__(self, writer: Writer, templates: Mapping[Medium, Template], length: int) -> None:
+    def __init__(self, writer: Any, templates: Mapping[Medium, Template], length: int) -> None:
         self.writer = writer
         self._templates = templates
         self._length = length
@@ -100,9 +96,9 @@ class Scribe:
         """Return what in a text would end an answer in its middle; empty: nothing."""
         return next((end for end in self.writer.stop_texts if end in text), "")
 
-    def _join(self, pieces: Sequence[Any]) -> tuple[Passage, list[tuple[int, int]]]:
+    def _join(self, pieces: Sequence[Any]) -> tuple[Any, list[tuple[int, int]]]:
         """Return pieces as one passage, and where in it answers stand with their ends."""
-        passage, spans = Passage(), list[tuple[int, int]]()
+        passage, spans = self.writer.passage(), list[tuple[int, int]]()
         for number, piece in enumerate(pieces):
             at = len(passage.text)
             passage.add(piece)
@@ -122,7 +118,7 @@ class Scribe:
             raise LLMError(f"the chat form writes {words!r} after an answer, which ends none: set `template`")
         return sum(min(found))
 
-    def _parts(self, passage: Passage, edges: Sequence[int]) -> Iterator[list[int]]:
+    def _parts(self, passage: Any, edges: Sequence[int]) -> Iterator[list[int]]:
         """Yield the ids of a passage between edges.
 
         The ids up to each edge are made as for a prompt that ends there. What is new in them is the part, if those
@@ -149,7 +145,7 @@ def scribe_for(config: Config, stage: Stage) -> Scribe:
         raise UnavailableError(str(error)) from None
 
 
-def language_model(config: Config) -> "Transformers":
+def language_model(config: Config) -> Any:
     """Return the component that will answer with what is trained; its weights are here, and not loaded.
 
     Raises:
@@ -158,7 +154,7 @@ def language_model(config: Config) -> "Transformers":
     """
     cls: Any = registry().find("llm", "transformers").cls
     try:
-        found: Transformers = cls(cls.Options(model=config.llm, template=config.template))
+        found = cls(cls.Options(model=config.llm, template=config.template))
     except ValidationError as error:
         said = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
         raise StackError([Problem("", "template", said)]) from None

@@ -59,7 +59,8 @@ class Passage:
 class Writer:
     """Writes talks as prompts.
 
-    `write` gives what is asked. Training, which goes on with the answers, takes the same way: `pieces`, then `ids`.
+    `write` gives what is asked. Training, which goes on with the answers, takes the same way: `pieces`, then the `ids`
+    of a `passage` of them.
 
     Args:
         tokenizer: a fast tokenizer of transformers.
@@ -114,14 +115,18 @@ class Writer:
         Raises:
             LLMError: if the template cannot take the talk.
         """
-        prompt, passage = list[Any](), Passage()
+        prompt, passage = list[Any](), self.passage()
         for piece in self.pieces(messages):
             if isinstance(piece, Tokens):
                 prompt += [self.ids(passage), np.asarray(piece.tokens)]
-                passage = Passage()
+                passage = self.passage()
             else:
                 passage.add(piece)
         return [*prompt, self.ids(passage)]
+
+    def passage(self) -> Passage:
+        """Return an empty passage, to which the pieces up to an embedding are added."""
+        return Passage()
 
     def pieces(self, messages: Sequence[Message]) -> Iterator[str | Text | Tokens]:
         """Yield what a talk consists of in order: words of the template and the prompt file, data, and embeddings.

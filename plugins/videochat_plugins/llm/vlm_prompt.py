@@ -51,7 +51,7 @@ class VisionWriter(Writer):
         Raises:
             LLMError: if the template cannot take the talk, or the prompt file itself writes a placeholder.
         """
-        passage, shown = Passage(), list[Vision]()
+        passage, shown = self.passage(), list[Vision]()
         for piece in self.pieces(messages):
             if isinstance(piece, Tokens):
                 passage.add(self._family.write(piece))
