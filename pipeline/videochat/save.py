@@ -36,6 +36,8 @@ def check_folder(folder: Path) -> None:
     try:
         places = (folder.absolute(), *folder.absolute().parents)
         there = next(path for path in places if path.exists() or path.is_symlink())  # a link may lead nowhere
+        if not there.is_dir():
+            raise StackError(f"cannot write to {folder}: {there} is not a folder")
         TemporaryFile(dir=there).close()  # what permissions say is not all: the disk may be read-only
     except OSError as error:
         raise _unwritable(folder, error) from None

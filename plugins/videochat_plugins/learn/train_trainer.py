@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate.utils import gather_object  # type: ignore[import-untyped, unused-ignore]
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from videochat import UnavailableError
@@ -135,6 +134,8 @@ class JointTrainer(Trainer):
 
     def log(self, logs: dict[str, Any], start_time: float | None = None) -> None:
         """Log, with what was noted on all processes since the last line: a checkpoint remembers what is logged."""
+        from accelerate.utils import gather_object  # type: ignore[import-untyped, unused-ignore]
+
         if "loss" in logs:
             counts = self.accelerator.reduce(self._counts.to(self.args.device))
             logs |= {"cut": int(counts[0]), "unreadable": int(counts[1])}
