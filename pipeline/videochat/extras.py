@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, distribution, requires
 
 from videochat.component import Component
 from videochat.errors import UnavailableError
@@ -73,7 +73,7 @@ def _absent(cls: type[Component]) -> str:
 
 def _installed(name: str) -> bool:
     try:
-        version(name)
+        distribution(name)  # without reading what it says of itself, which takes ten times as long
     except PackageNotFoundError:
         return False
     return True
