@@ -97,12 +97,14 @@ def save_llm(folder: Path, width: int, layers: int, **sizes: Any) -> dict[str, s
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     letters = ["<unk>", "<s>", "</s>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
-    words = Tokenizer(models.BPE({letter: id for id, letter in enumerate(letters)}, [], unk_token="<unk>"))
+    more = (f"word{id} " for id in range(len(letters), sizes.get("vocab_size", 0)))  # for any id may be said
+    known = {word: id for id, word in enumerate((*letters, *more))}
+    words = Tokenizer(models.BPE(known, [], unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     words.decoder = decoders.ByteLevel()
     marks = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
     PreTrainedTokenizerFast(tokenizer_object=words, **marks).save_pretrained(folder)
-    usual = {"vocab_size": len(letters), "intermediate_size": 4 * width, "num_attention_heads": 8}
+    usual = {"vocab_size": len(known), "intermediate_size": 4 * width, "num_attention_heads": 8}
     config = LlamaConfig(hidden_size=width, num_hidden_layers=layers, max_position_embeddings=16_384, **usual | sizes)
     torch.manual_seed(0)
     LlamaForCausalLM(config).save_pretrained(folder)
