@@ -1,9 +1,7 @@
 """A server that does all that servers do wrong: one clear error, soon, and no request too many."""
 
-import socket
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -16,6 +14,7 @@ from openai_server import (
     end,
     error,
     event,
+    full_port,
     ping,
     plain,
     raw,
@@ -81,15 +80,8 @@ def test_refused_connection() -> None:
 
 
 def test_who_is_not_let_in_has_not_reached_the_server_and_who_waits_for_the_answer_has() -> None:
-    with socket.socket() as door, ExitStack() as queue:
-        door.bind(("127.0.0.1", 0))
-        door.listen(0)
-        for _ in range(4):  # more than may wait: nobody else gets in
-            guest = queue.enter_context(socket.socket())
-            guest.setblocking(False)
-            guest.connect_ex(door.getsockname())
-        with pytest.raises(UnreachableError, match=r"cannot connect within 0\.5 s"):
-            list(ask(f"http://127.0.0.1:{door.getsockname()[1]}/v1", timeout=0.5))
+    with full_port() as port, pytest.raises(UnreachableError, match=r"cannot connect within 0\.5 s"):
+        list(ask(f"http://127.0.0.1:{port}/v1", timeout=0.5))
     with serving(stall) as server, pytest.raises(LLMError, match=r"stalled for 0\.5 s") as caught:
         list(ask(server, timeout=0.5))
     assert not isinstance(caught.value, UnreachableError)
